@@ -1,0 +1,39 @@
+# make demo   set up and infill a real file with the shipped model
+# make test   set up and run the tests;  make test-all  the slow ones too
+# make check  ruff and mypy
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+
+.PHONY: demo test test-all check clean
+
+demo: $(VENV)/.run
+	@echo '$$ codegen25 complete examples/inventory.py --at 15:9 --verbose'
+	@$(RUN)/codegen25 complete examples/inventory.py --at 15:9 --verbose
+	@echo; echo '$$ codegen25 complete examples/inventory.py --at 15:9 --diff'
+	@$(RUN)/codegen25 complete examples/inventory.py --at 15:9 --diff
+
+test: $(VENV)/.dev
+	$(RUN)/pytest
+
+test-all: $(VENV)/.dev
+	$(RUN)/pytest -m ''
+
+check: $(VENV)/.dev
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+$(VENV)/.run: pyproject.toml constraints.txt scripts/venv.sh
+	@sh scripts/venv.sh $(VENV) $(PYTHON)
+	@echo 'installing codegen25 (the first time takes a minute or two)'
+	@$(RUN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@$(RUN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build src/*.egg-info

@@ -1,0 +1,200 @@
+"""The verbs: argument parsing and nothing else. No verb imports torch before it needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codegen25 import __version__
+from codegen25.errors import UserError
+
+app = typer.Typer(
+    name="codegen25",
+    help="Small, but mighty: code models that complete and infill code on your own machine.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[str, typer.Option("--model", "-m", help="A model's name or directory.")]
+MaxTokens = Annotated[int, typer.Option(help="Stop after this many tokens.")]
+Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token every time.")]
+TopP = Annotated[float, typer.Option(help="Draw from the smallest set of this probability.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same answer.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    usage_error = typer.BadParameter.__base__
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except UserError as error:
+        fail(str(error))
+    except BrokenPipeError:
+        # Python would complain once more when it flushes stdout on the way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        fail("the reader of the output went away; what it did not read is lost")
+    except (KeyboardInterrupt, typer.Abort):
+        print("codegen25: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if usage_error is not None and isinstance(error, usage_error):
+            fail(f"{error}; see codegen25 --help" if str(error) else "see codegen25 --help")
+        raise
+
+
+def fail(message: str) -> None:
+    """Say what was wrong in one line and leave with exit code 2."""
+    print("codegen25: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Small, but mighty: code models that complete and infill code on your own machine."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def complete(
+    file: Annotated[str, typer.Argument(help="A source file, or - for standard input.")],
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="LINE:COL", help="The cursor, from 1:1. Without it: the file's end."),
+    ] = None,
+    model: Model = "default",
+    max_tokens: MaxTokens = 128,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 0.95,
+    seed: Seed = 0,
+    n: Annotated[int, typer.Option("-n", help="How many answers; needs a temperature.")] = 1,
+    layout: Annotated[
+        str | None, typer.Option(help="plain, suffix_first, causal, psm or spm.")
+    ] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Print tokens as they come.")] = False,
+    as_json: AsJson = False,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Write it into the file.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Print the change as a diff.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Stop reason and times on stderr.")
+    ] = False,
+) -> None:
+    """Infill a file at the cursor, or continue it at its end. Prints only the new text."""
+    from codegen25 import complete as verb
+    from codegen25.sample.options import Sampling
+
+    output = verb.output_of(stream=stream, as_json=as_json, in_place=in_place, diff=diff)
+    sampling = Sampling(temperature, top_p, seed)
+    verb.run(file, at, model, max_tokens, sampling, n, layout, output, verbose)
+
+
+@app.command()
+def data(
+    out: Annotated[Path, typer.Option(help="The corpus folder to write.")] = Path("corpus"),
+    site: Annotated[
+        Path | None, typer.Option(help="A site-packages folder; default: this environment's.")
+    ] = None,
+    stdlib: Annotated[bool, typer.Option(help="Include the standard library.")] = True,
+    heldout: Annotated[float, typer.Option(help="Share of bytes set aside, by package.")] = 0.01,
+    max_package_kb: Annotated[
+        int | None, typer.Option(help="Take at most this much of any one package.")
+    ] = None,
+    decontaminate: Annotated[
+        list[Path] | None,
+        typer.Option(help="Drop files that overlap with this jsonl too (HumanEval always)."),
+    ] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make a corpus from the permissively licensed Python source installed here."""
+    from codegen25.data import command
+
+    command.run(out, site, stdlib, heldout, max_package_kb, decontaminate or [], seed, as_json)
+
+
+@app.command()
+def tokenizer(
+    out: Annotated[Path, typer.Argument(help="The tokenizer.json to write.")],
+    corpus: Annotated[
+        Path | None, typer.Option(help="Train on this corpus (a folder of `codegen25 data`).")
+    ] = None,
+    vocab_size: Annotated[int, typer.Option(help="Ids, special tokens included.")] = 4096,
+    codegen25: Annotated[
+        bool, typer.Option("--codegen25", help="Build CodeGen2.5's vocabulary of 51,200 ids.")
+    ] = False,
+) -> None:
+    """Train a tokenizer on a corpus, or rebuild the original one."""
+    from codegen25 import vocabulary
+
+    vocabulary.run(out, corpus, vocab_size, codegen25)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/mono-tiny.toml.")],
+    out: Annotated[Path, typer.Option(help="The model directory to write.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, dotted for tables.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from --out.")] = False,
+    spans: Annotated[
+        bool, typer.Option("--spans", help="Print what span corruption does, and stop.")
+    ] = False,
+) -> None:
+    """Train a model. Ctrl-C or SIGTERM saves a checkpoint to go on from."""
+    from codegen25.train import command
+
+    command.run(recipe, out, overrides or [], resume, spans)
+
+
+@app.command(name="eval")
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="A HumanEval-Infill file (.jsonl or .jsonl.gz).")],
+    model: Model = "default",
+    layout: Annotated[str | None, typer.Option(help="plain or suffix_first.")] = None,
+    max_tokens: MaxTokens = 96,
+    limit: Annotated[int | None, typer.Option(help="Only the first tasks.")] = None,
+    floor: Annotated[
+        bool, typer.Option("--floor", help="Score the empty string instead of a model.")
+    ] = False,
+    samples: Annotated[Path | None, typer.Option(help="Write every answer here (jsonl).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Infill HumanEval's problems and run their tests: pass@1 with interval, stop rate."""
+    from codegen25.evaluate import command
+
+    command.run(data, model, layout, max_tokens, limit, floor, samples, as_json)
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """List the models that are shipped or cached, and where they are."""
+    import json
+
+    from codegen25.models import known
+
+    rows = [{"name": m.name, "where": m.where, "folder": str(m.folder)} for m in known()]
+    if as_json:
+        print(json.dumps(rows))
+    else:
+        for row in rows:
+            print(f"{row['name']}  {row['where']}  {row['folder']}")

@@ -1,0 +1,126 @@
+"""`codegen25 complete`: from a file and a cursor to the answer on the screen or in the file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from codegen25.errors import UserError
+from codegen25.sample.options import Sampling, check_samples
+from codegen25.source_file import STDIN, SourceFile
+
+if TYPE_CHECKING:
+    from codegen25.infill import Prompt
+    from codegen25.sample.engine import Completion, Engine
+
+
+class Output(Enum):
+    """Where an answer goes."""
+
+    TEXT = auto()
+    STREAM = auto()
+    JSON = auto()
+    DIFF = auto()
+    IN_PLACE = auto()
+
+
+def output_of(*, stream: bool, as_json: bool, in_place: bool, diff: bool) -> Output:
+    """The one output asked for; two at once are a UserError."""
+    asked = {
+        "--stream": (stream, Output.STREAM),
+        "--json": (as_json, Output.JSON),
+        "--in-place": (in_place, Output.IN_PLACE),
+        "--diff": (diff, Output.DIFF),
+    }
+    chosen = [(name, output) for name, (wanted, output) in asked.items() if wanted]
+    if len(chosen) > 1:
+        raise UserError(f"{chosen[0][0]} and {chosen[1][0]} exclude each other; give one")
+    return chosen[0][1] if chosen else Output.TEXT
+
+
+def run(
+    name: str,
+    at: str | None,
+    model: str,
+    max_tokens: int,
+    sampling: Sampling,
+    n: int,
+    layout: str | None,
+    output: Output,
+    verbose: bool,
+) -> None:
+    """Read, ask, show. Everything that can be refused is refused before the model loads."""
+    check_samples(n)
+    if n > 1 and output in (Output.STREAM, Output.IN_PLACE, Output.DIFF):
+        raise UserError("-n above 1 goes with plain output or --json; choose one answer to insert")
+    if n > 1 and sampling.temperature == 0:
+        raise UserError("-n above 1 needs --temperature above 0; greedy answers are all the same")
+    if output is Output.IN_PLACE and name == STDIN:
+        raise UserError("--in-place needs a file; standard input has no place to write to")
+    file = SourceFile.read(name)
+    prefix, suffix = file.split(at)
+    from codegen25.models import resolve
+
+    folder = resolve(model)
+    from codegen25.sample.engine import Engine
+
+    engine = Engine.load(folder)
+    prompt = engine.prompt(
+        prefix, suffix, max_tokens=max_tokens, layout=layout or ("causal" if at is None else None)
+    )
+    if output is Output.STREAM:
+        completions = [_stream(engine, prompt, max_tokens, sampling)]
+    else:
+        completions = engine.answers(prompt, max_tokens, sampling, n)
+        _show(completions, file, prefix, suffix, output)
+    if verbose:
+        for completion in completions:
+            print(summary(completion), file=sys.stderr)
+
+
+def summary(completion: Completion) -> str:
+    """Stop reason, tokens and times in one line."""
+    return (
+        f"stop: {completion.stop_reason} | {completion.tokens} tokens | "
+        f"prefill {completion.prefill_ms:.0f} ms ({completion.prompt_tokens} tokens), "
+        f"decode {completion.decode_ms:.0f} ms"
+    )
+
+
+def _stream(engine: Engine, prompt: Prompt, max_tokens: int, sampling: Sampling) -> Completion:
+    completion = None
+    for piece in engine.stream(prompt, max_tokens, sampling):
+        print(piece.text, end="", flush=True)
+        completion = piece.completion
+    assert completion is not None
+    _finish_line(completion.text)
+    return completion
+
+
+def _show(
+    completions: list[Completion], file: SourceFile, prefix: str, suffix: str, output: Output
+) -> None:
+    text = completions[0].text
+    if output is Output.JSON:
+        rows = [dataclasses.asdict(completion) for completion in completions]
+        print(json.dumps(rows[0] if len(rows) == 1 else rows))
+    elif output is Output.DIFF:
+        print(file.diff(prefix + text + suffix), end="")
+    elif output is Output.IN_PLACE:
+        file.replace(prefix + text + suffix)
+    elif len(completions) == 1:
+        print(text, end="")
+        _finish_line(text)
+    else:
+        for number, completion in enumerate(completions, 1):
+            print(f"--- {number}")
+            print(completion.text, end="" if completion.text.endswith("\n") else "\n")
+
+
+def _finish_line(text: str) -> None:
+    """On a terminal the shell's prompt starts on its own line; in a pipe nothing is added."""
+    if sys.stdout.isatty() and not text.endswith("\n"):
+        print()

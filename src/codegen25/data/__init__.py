@@ -1,0 +1,1 @@
+"""Documents to shards: sources, filters, deduplication, decontamination."""

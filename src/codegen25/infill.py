@@ -1,0 +1,479 @@
+"""The infill format of CodeGen2.5, both directions; nothing else spells a sentinel.
+
+Training: a document is corrupted into `kept <mask_1> kept … <|endoftext|> <sep> <mask_1> span_1
+<eom> <mask_2> span_2 <eom> … <|endoftext|>`. Sampling: `prefix <mask_1> suffix <|endoftext|> <sep>
+<mask_1>`, and the model answers `middle <eom>`. Format: the model cards of CodeGen2 and
+CodeGen2.5; the distribution of spans was never published and is ours, see `Corruption`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from random import Random
+from typing import Any, Protocol
+
+from codegen25.errors import UserError
+
+END_OF_TEXT = "<|endoftext|>"
+SEPARATOR = "<sep>"
+END_OF_MIDDLE = "<eom>"
+FIM = ("<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>")
+MAX_MASKS = 881
+
+_KNOWN_FIM = (
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
+    ("▁<PRE>", "▁<SUF>", "▁<MID>"),
+    ("<PRE>", "<SUF>", "<MID>"),
+)
+"""Prefix, suffix and middle sentinels of StarCoder, Qwen, DeepSeek and Code Llama."""
+
+
+def mask(k: int) -> str:
+    """The spelling of the k-th mask sentinel, k from 1."""
+    return f"<mask_{k}>"
+
+
+class Encoder(Protocol):
+    """What this module needs of a tokenizer."""
+
+    @property
+    def longest_token(self) -> int: ...
+    def encode(self, text: str) -> list[int]: ...
+    def decode(self, ids: Sequence[int]) -> str: ...
+    def special(self, name: str) -> int | None: ...
+
+
+# ---------------------------------------------------------------------------------- sentinels
+
+
+@dataclass(frozen=True)
+class Sentinels:
+    """Ids of the span-corruption format; `masks[k - 1]` is `<mask_k>`."""
+
+    end_of_text: int
+    separator: int
+    end_of_middle: int
+    masks: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokenizer: Encoder) -> Sentinels | None:
+        """The sentinels of a vocabulary, or None when it lacks one of them."""
+        ids = [tokenizer.special(name) for name in (END_OF_TEXT, SEPARATOR, END_OF_MIDDLE)]
+        masks: list[int] = []
+        while (k := tokenizer.special(mask(len(masks) + 1))) is not None:
+            masks.append(k)
+        if None in ids or not masks:
+            return None
+        end_of_text, separator, end_of_middle = (i for i in ids if i is not None)
+        return cls(end_of_text, separator, end_of_middle, tuple(masks))
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Both ids that close a span."""
+        return frozenset((self.end_of_middle, self.end_of_text))
+
+
+@dataclass(frozen=True)
+class FimSentinels:
+    """Ids of fill-in-the-middle as other models spell it."""
+
+    prefix: int
+    suffix: int
+    middle: int
+
+
+# --------------------------------------------------------------------------------- corruption
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """The distribution of span corruption. The source is silent on it: these choices are ours.
+
+    rate            a document is corrupted with this probability (CodeGen2: one half), else it is
+                    plain causal text.
+    mask_ratio      bounds of the share of characters masked, drawn uniformly. The upper bound
+                    keeps half of the text as context; the lower lets one short span stand alone.
+    max_spans       at most this many spans: each costs three ids of a row.
+    min_characters  shorter documents stay causal; there is no context to infill from.
+    uniform_length  lengths of character spans are uniform, as CodeGen2's digests say; by default
+                    log-uniform instead, because what people ask for is short (half of the
+                    single-line answers of HumanEval have 24 characters or fewer).
+    The kind of a document, then of each of its spans; the rest are `characters`, any start and
+    any length, for cursors in the middle of a word:
+    document_start  documents with one span that begins at the first character and leaves a suffix:
+                    the suffix-first layout of sampling, where a keystroke costs one token.
+    anchored        the same, beginning at a random line start: the layout after re-anchoring.
+    whole_lines     spans of 1 to `most_lines` whole lines with their newlines: what HumanEval's
+                    single-line and multi-line infilling ask for.
+    line_end        spans from inside a line, or from its first letter, to the line's end: what an
+                    editor asks for most.
+    line_start      spans from a line start to anywhere.
+    """
+
+    rate: float = 0.5
+    mask_ratio: tuple[float, float] = (0.02, 0.5)
+    max_spans: int = 16
+    min_characters: int = 16
+    uniform_length: bool = False
+    document_start: float = 0.15
+    anchored: float = 0.05
+    whole_lines: float = 0.4
+    most_lines: int = 8
+    line_end: float = 0.3
+    line_start: float = 0.1
+
+    def __post_init__(self) -> None:
+        low, high = self.mask_ratio
+        shares = (
+            self.rate, self.document_start, self.anchored, self.document_start + self.anchored,
+            self.whole_lines, self.line_end, self.line_start,
+            self.whole_lines + self.line_end + self.line_start,
+        )  # fmt: skip
+        if not (0 <= low <= high <= 1) or not all(0 <= share <= 1 for share in shares):
+            raise UserError("corruption: shares and their sums lie between 0 and 1")
+        if not (1 <= self.max_spans <= MAX_MASKS and self.min_characters >= 2):
+            raise UserError(f"corruption: 1 to {MAX_MASKS} spans, min_characters at least 2")
+        if self.most_lines < 1:
+            raise UserError("corruption: most_lines is at least 1")
+
+
+Span = tuple[int, int]
+"""Start and end of a masked span in characters, end exclusive."""
+
+
+@dataclass(frozen=True)
+class Corrupted:
+    """A document with holes: `len(kept) == len(spans) + 1`."""
+
+    kept: tuple[str, ...]
+    spans: tuple[str, ...]
+
+
+def corrupt(
+    text: str, rng: Random, corruption: Corruption, max_spans: int | None = None
+) -> Corrupted | None:
+    """Cut spans out of `text`, or return None when it stays causal.
+
+    `max_spans` lowers the distribution's own bound, for rows that have little room.
+    """
+    if rng.random() >= corruption.rate:
+        return None
+    most = min(corruption.max_spans, max_spans if max_spans is not None else corruption.max_spans)
+    spans = draw_spans(text, rng, corruption, most)
+    return cut(text, spans) if spans else None
+
+
+def cut(text: str, spans: Sequence[Span]) -> Corrupted:
+    """Split `text` at sorted, non-overlapping `spans`."""
+    borders = [0, *(border for span in spans for border in span), len(text)]
+    parts = [text[a:b] for a, b in pairwise(borders)]
+    return Corrupted(kept=tuple(parts[::2]), spans=tuple(parts[1::2]))
+
+
+def restore(corrupted: Corrupted) -> str:
+    """The document before corruption."""
+    parts = [corrupted.kept[0]]
+    for span, kept in zip(corrupted.spans, corrupted.kept[1:], strict=True):
+        parts += (span, kept)
+    return "".join(parts)
+
+
+def draw_spans(text: str, rng: Random, corruption: Corruption, most: int) -> list[Span]:
+    """Sorted spans of `text`, at least one character apart and never the whole of it."""
+    n = len(text)
+    if n < corruption.min_characters or most < 1:
+        return []
+    lines = [0, *(i + 1 for i, c in enumerate(text) if c == "\n" and i + 1 < n)]
+    kind = rng.random()
+    if kind < corruption.document_start + corruption.anchored:
+        start = 0 if kind < corruption.document_start else rng.choice(lines)
+        return [(start, rng.randint(start + 1, n - 1))] if start < n - 1 else []
+    wanted = rng.uniform(*corruption.mask_ratio) * n
+    spans: list[Span] = []
+    masked = 0
+    for _ in range(4 * most):
+        start, end = _draw_span(text, lines, max(1, int(wanted)), rng, corruption)
+        apart = all(end < other[0] or start > other[1] for other in spans)
+        if apart and 0 <= start < end <= n and end - start < n and masked + end - start <= n // 2:
+            spans.append((start, end))
+            masked += end - start
+        if masked >= wanted or len(spans) == most:
+            break
+    return sorted(spans)
+
+
+def _draw_span(
+    text: str, lines: Sequence[int], longest: int, rng: Random, corruption: Corruption
+) -> Span:
+    kind = rng.random()
+    if kind < corruption.whole_lines:
+        first = rng.randrange(len(lines))
+        last = first + round(_log_uniform(rng, 1, corruption.most_lines))
+        return lines[first], lines[last] if last < len(lines) else len(text)
+    kind -= corruption.whole_lines
+    if kind < corruption.line_end:
+        start, end = _line(text, lines, rng.randrange(len(lines)))
+        first_letter = end - len(text[start:end].lstrip())
+        inside = rng.randint(first_letter, end)
+        return (first_letter if rng.random() < 0.5 else inside), end
+    kind -= corruption.line_end
+    length = rng.randint(1, longest) if corruption.uniform_length else 0
+    length = length or round(_log_uniform(rng, 1, longest))
+    if kind < corruption.line_start:
+        start = rng.choice(lines)
+    else:
+        start = rng.randint(0, max(0, len(text) - length))
+    return start, min(start + length, len(text))
+
+
+def _line(text: str, lines: Sequence[int], index: int) -> Span:
+    """Start and end of a line without its newline."""
+    end = lines[index + 1] - 1 if index + 1 < len(lines) else len(text)
+    return lines[index], end - 1 if text[end - 1 : end] == "\n" and end == len(text) else end
+
+
+def _log_uniform(rng: Random, low: float, high: float) -> float:
+    return math.exp(rng.uniform(math.log(low), math.log(max(low, high))))
+
+
+def encode_corrupted(corrupted: Corrupted, tokenizer: Encoder, sentinels: Sentinels) -> list[int]:
+    """Ids of a corrupted document, through its final `<|endoftext|>`."""
+    ids = tokenizer.encode(corrupted.kept[0])
+    for sentinel, kept in zip(sentinels.masks, corrupted.kept[1:], strict=False):
+        ids += [sentinel, *tokenizer.encode(kept)]
+    ids += [sentinels.end_of_text, sentinels.separator]
+    for sentinel, span in zip(sentinels.masks, corrupted.spans, strict=False):
+        ids += [sentinel, *tokenizer.encode(span), sentinels.end_of_middle]
+    return [*ids, sentinels.end_of_text]
+
+
+def decode_corrupted(ids: Sequence[int], tokenizer: Encoder, sentinels: Sentinels) -> Corrupted:
+    """The inverse of `encode_corrupted`."""
+    border = ids.index(sentinels.separator)
+    kept = _split(ids[: border - 1], sentinels.masks)
+    spans = _split(ids[border + 1 : -1], sentinels.masks)[1:]
+    return Corrupted(
+        kept=tuple(tokenizer.decode(part) for part in kept),
+        spans=tuple(tokenizer.decode(part[:-1]) for part in spans),
+    )
+
+
+def _split(ids: Iterable[int], at: Collection[int]) -> list[list[int]]:
+    parts: list[list[int]] = [[]]
+    for i in ids:
+        if i in at:
+            parts.append([])
+        else:
+            parts[-1].append(i)
+    return parts
+
+
+# ------------------------------------------------------------------------------------ prompts
+
+
+class Layout(StrEnum):
+    """How a prompt is arranged."""
+
+    PLAIN = "plain"
+    SUFFIX_FIRST = "suffix_first"
+    CAUSAL = "causal"
+    PSM = "psm"
+    SPM = "spm"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Ids to feed a model, and the ids that end its answer."""
+
+    ids: list[int]
+    ends: frozenset[int]
+    layout: Layout
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a model was trained to infill with: its vocabulary's sentinels and end ids."""
+
+    ends: frozenset[int]
+    span: Sentinels | None = None
+    fim: FimSentinels | None = None
+
+    @classmethod
+    def of(cls, tokenizer: Encoder, config: Mapping[str, Any] | None = None) -> Format:
+        """Read the format off a tokenizer and, for foreign checkpoints, its `config.json`.
+
+        `config["infill"]` may name the sentinels ({"prefix", "suffix", "middle"}, optional "ends");
+        otherwise the spellings of the known families are looked for.
+        """
+        config = config or {}
+        eos = config.get("eos_token_id")
+        ends = {i for i in (eos if isinstance(eos, list) else [eos]) if isinstance(i, int)}
+        named = config.get("infill") or {}
+        for name in (END_OF_TEXT, *named.get("ends", ())):
+            if (i := tokenizer.special(name)) is not None:
+                ends.add(i)
+        span = Sentinels.of(tokenizer)
+        return cls(frozenset(ends), span, _fim_sentinels(tokenizer, named))
+
+    @property
+    def ends_of_span(self) -> frozenset[int]:
+        """The ids that end an infill: also `<eom>` where the model has it."""
+        return self.ends | (self.span.ends if self.span else frozenset())
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """The layouts this model can be asked in, the default first."""
+        span = (Layout.PLAIN, Layout.SUFFIX_FIRST) if self.span else ()
+        return (*span, *((Layout.PSM, Layout.SPM) if self.fim else ()), Layout.CAUSAL)
+
+
+def _fim_sentinels(tokenizer: Encoder, named: Mapping[str, str]) -> FimSentinels | None:
+    spellings: Sequence[tuple[str, str, str]] = _KNOWN_FIM
+    if named:
+        try:
+            spellings = ((named["prefix"], named["suffix"], named["middle"]),)
+        except KeyError as error:
+            raise UserError(f"config.json: infill has no {error}; it names three tokens") from error
+    for spelling in spellings:
+        ids = [tokenizer.special(name) for name in spelling]
+        if None not in ids:
+            return FimSentinels(*(i for i in ids if i is not None))
+    if named:
+        raise UserError(f"tokenizer.json lacks the infill tokens of config.json: {spellings[0]}")
+    return None
+
+
+def compose(
+    prefix: str,
+    suffix: str,
+    tokenizer: Encoder,
+    form: Format,
+    *,
+    budget: int,
+    layout: Layout | None = None,
+    anchor: int = 0,
+) -> Prompt:
+    """The prompt that asks for the text between `prefix` and `suffix`, at most `budget` ids.
+
+    When both do not fit, their far ends are cut at line borders. `anchor` is the character of the
+    prefix at which `suffix_first` starts the span: everything from there on is given as the
+    beginning of the answer. `layout` defaults to the model's own; one that it was not trained
+    for is a UserError.
+    """
+    layout = layout or form.layouts[0]
+    if layout not in form.layouts:
+        known = ", ".join(form.layouts)
+        raise UserError(f"the model knows no {layout.value} layout; it knows {known}")
+    if layout is Layout.CAUSAL:
+        return Prompt(_tail(prefix, budget, tokenizer), form.ends, layout)
+    if layout in (Layout.PSM, Layout.SPM):
+        assert form.fim is not None
+        before, after = fit(prefix, suffix, budget - 3, tokenizer)
+        fim = form.fim
+        if layout is Layout.PSM:
+            ids = [fim.prefix, *before, fim.suffix, *after, fim.middle]
+        else:
+            ids = [fim.prefix, fim.suffix, *after, fim.middle, *before]
+        return Prompt(ids, form.ends, layout)
+    assert form.span is not None
+    marks = form.span
+    before, after = fit(prefix, suffix, budget - 4, tokenizer)
+    hole = [marks.end_of_text, marks.separator, marks.masks[0]]
+    if layout is Layout.PLAIN:
+        ids = [*before, marks.masks[0], *after, *hole]
+    else:
+        held = min(anchor, len(prefix))
+        typed = before if not held else tokenizer.encode(prefix[held:])
+        anchored = _tail(prefix[:held], budget - 4 - len(after) - len(typed), tokenizer)
+        ids = [*anchored, marks.masks[0], *after, *hole, *typed]
+    return Prompt(ids, form.ends_of_span, layout)
+
+
+def compose_holes(
+    segments: Sequence[str], filled: Sequence[str], tokenizer: Encoder, form: Format
+) -> Prompt:
+    """The prompt for the next of several holes: `segments` stand around them, in order.
+
+    `filled` are the answers so far; with none, the first hole is asked for.
+    """
+    if form.span is None:
+        raise UserError("several holes need a model trained by span corruption")
+    marks = form.span
+    if not 2 <= len(segments) <= len(marks.masks) + 1 or len(filled) > len(segments) - 2:
+        raise UserError(f"{len(segments) - 1} holes, {len(filled)} of them filled: no hole to ask")
+    ids = tokenizer.encode(segments[0])
+    for sentinel, segment in zip(marks.masks, segments[1:], strict=False):
+        ids += [sentinel, *tokenizer.encode(segment)]
+    ids += [marks.end_of_text, marks.separator]
+    for sentinel, answer in zip(marks.masks, filled, strict=False):
+        ids += [sentinel, *tokenizer.encode(answer), marks.end_of_middle]
+    return Prompt([*ids, marks.masks[len(filled)]], form.ends_of_span, Layout.PLAIN)
+
+
+SUFFIX_SHARE = 0.3
+"""Of a budget too small for both, what the suffix gets at most while the prefix can use the rest:
+what comes before the cursor says more about the middle."""
+
+
+def fit(prefix: str, suffix: str, budget: int, tokenizer: Encoder) -> tuple[list[int], list[int]]:
+    """Ids of the end of `prefix` and the beginning of `suffix`, together at most `budget`."""
+    budget = max(0, budget)
+    before, after = _tail(prefix, budget, tokenizer), _head(suffix, budget, tokenizer)
+    if len(before) + len(after) > budget:
+        after = _head(suffix, max(int(budget * SUFFIX_SHARE), budget - len(before)), tokenizer)
+        before = _tail(prefix, budget - len(after), tokenizer)
+    return before, after
+
+
+def _tail(text: str, room: int, tokenizer: Encoder) -> list[int]:
+    """Ids of the end of `text`, cut at a line start if that costs less than half."""
+    return _cut(text, room, tokenizer, keep_end=True)
+
+
+def _head(text: str, room: int, tokenizer: Encoder) -> list[int]:
+    """Ids of the beginning of `text`, cut after a newline if that costs less than half."""
+    return _cut(text, room, tokenizer, keep_end=False)
+
+
+def _cut(text: str, room: int, tokenizer: Encoder, *, keep_end: bool) -> list[int]:
+    if room <= 0:
+        return []
+    reach = room * tokenizer.longest_token
+    near = text[-reach:] if keep_end else text[:reach]
+    ids = tokenizer.encode(near)
+    if len(near) == len(text) and len(ids) <= room:
+        return ids
+    while True:
+        if len(ids) > room:
+            size = min(len(near) - 1, max(1, len(near) * room // len(ids)))
+            near = near[-size:] if keep_end else near[:size]
+        near = _snap(near, keep_end)
+        ids = tokenizer.encode(near)
+        if len(ids) <= room or len(near) == 1:
+            return ids[-room:] if keep_end else ids[:room]
+
+
+def _snap(near: str, keep_end: bool) -> str:
+    """Move a ragged cut to the next line border inside, unless more than half would go."""
+    if keep_end:
+        newline = near.find("\n") + 1
+        return near[newline:] if newline <= len(near) // 2 else near
+    newline = near.rfind("\n") + 1
+    return near[:newline] if newline > len(near) // 2 else near
+
+
+# ---------------------------------------------------------------------------------- the end
+
+
+def trim(ids: Sequence[int], ends: Collection[int]) -> tuple[list[int], bool]:
+    """The ids before the first end id, and whether one was there."""
+    for i, token in enumerate(ids):
+        if token in ends:
+            return list(ids[:i]), True
+    return list(ids), False

@@ -1,0 +1,222 @@
+"""The LLaMA forward pass, for training and sampling alike.
+
+Parameter names are Hugging Face's, so a state dict is a checkpoint. Shapes: B batch, T tokens,
+D hidden, H heads, K key/value heads, C channels per head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The hyperparameters of a LLaMA, under Hugging Face's names."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    max_position_embeddings: int = 2048
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 10000.0
+    tie_word_embeddings: bool = True
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights, tied ones counted once."""
+        d, f = self.hidden_size, self.intermediate_size
+        q, kv = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        layer = 2 * d * q + 2 * d * kv + 3 * d * f + 2 * d
+        embeddings = self.vocab_size * d * (1 if self.tie_word_embeddings else 2)
+        return self.num_hidden_layers * layer + embeddings + d
+
+    def flops_per_token(self, context: int) -> float:
+        """Training FLOPs a token: 6 per matrix weight, and causal attention over `context`."""
+        head = self.vocab_size * self.hidden_size
+        matrices = self.parameters - head * (1 if self.tie_word_embeddings else 2) + head
+        width = self.num_attention_heads * self.head_dim
+        return 6.0 * matrices + 6.0 * self.num_hidden_layers * width * context
+
+
+class Cache:
+    """Keys and values of the tokens so far: per layer two tensors (B, K, capacity, C)."""
+
+    def __init__(self, config: ModelConfig, batch: int, capacity: int, like: Tensor) -> None:
+        shape = (
+            config.num_hidden_layers, 2, batch, config.num_key_value_heads, capacity,
+            config.head_dim,
+        )  # fmt: skip
+        self.store = like.new_empty(shape)
+        self.length = 0
+
+    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store this step's keys and values; all of the layer's come back."""
+        end = self.length + key.shape[2]
+        keys, values = self.store[layer]
+        keys[:, :, self.length : end] = key
+        values[:, :, self.length : end] = value
+        return keys[:, :, :end], values[:, :, :end]
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) · weight, computed in fp32 (arXiv 1910.07467)."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dtype == torch.float32:
+            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        wide = x.float()
+        return self.weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, True) + self.eps)).to(x.dtype)
+
+
+def rotary_angles(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Cosine and sine (T, C) of the rotary embedding at `positions` (T,) (arXiv 2104.09864)."""
+    channels = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32)
+    angles = torch.outer(positions.float(), theta ** -(channels / head_dim))
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Apply rotary angles (T, C) to x (B, H, T, C); channel i pairs with i + C/2."""
+    half = x.shape[-1] // 2
+    turned = torch.cat((-x[..., half:], x[..., :half]), dim=-1)
+    return x * cos + turned * sin
+
+
+class Attention(nn.Module):
+    """Causal attention with grouped key/value heads."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        d, c = config.hidden_size, config.head_dim
+        self.heads, self.kv_heads, self.head_dim = (
+            config.num_attention_heads, config.num_key_value_heads, c,
+        )  # fmt: skip
+        self.q_proj = nn.Linear(d, self.heads * c, bias=False)
+        self.k_proj = nn.Linear(d, self.kv_heads * c, bias=False)
+        self.v_proj = nn.Linear(d, self.kv_heads * c, bias=False)
+        self.o_proj = nn.Linear(self.heads * c, d, bias=False)
+
+    def forward(
+        self, x: Tensor, angles: tuple[Tensor, Tensor], layer: int, cache: Cache | None
+    ) -> Tensor:
+        b, t, _ = x.shape
+        query = self.q_proj(x).view(b, t, self.heads, self.head_dim).transpose(1, 2)
+        key = self.k_proj(x).view(b, t, self.kv_heads, self.head_dim).transpose(1, 2)
+        value = self.v_proj(x).view(b, t, self.kv_heads, self.head_dim).transpose(1, 2)
+        query, key = rotate(query, *angles), rotate(key, *angles)
+        if cache is not None:
+            key, value = cache.append(layer, key, value)
+        out = attend(query, key, value)
+        return self.o_proj(out.transpose(1, 2).reshape(b, t, -1))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Causal attention of the last T positions over all S: query (B,H,T,C), key (B,K,S,C)."""
+    t, s = query.shape[2], key.shape[2]
+    if key.shape[1] != query.shape[1]:
+        group = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
+    if t == s:
+        return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    mask = None
+    if t > 1:
+        mask = torch.ones(t, s, dtype=torch.bool, device=query.device).tril(s - t)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+
+
+class MLP(nn.Module):
+    """SwiGLU: down(silu(gate(x)) · up(x)) (arXiv 2002.05202)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        d, f = config.hidden_size, config.intermediate_size
+        self.gate_proj = nn.Linear(d, f, bias=False)
+        self.up_proj = nn.Linear(d, f, bias=False)
+        self.down_proj = nn.Linear(f, d, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Layer(nn.Module):
+    """Attention and MLP, each on a normalised input, each added to the stream."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.self_attn = Attention(config)
+        self.mlp = MLP(config)
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def forward(
+        self, x: Tensor, angles: tuple[Tensor, Tensor], layer: int, cache: Cache | None
+    ) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), angles, layer, cache)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Decoder(nn.Module):
+    """Embedding, layers and the final norm."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+
+class Llama(nn.Module):
+    """`LlamaForCausalLM`: ids (B, T) to logits (B, T, vocabulary)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Decoder(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    def hidden(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
+        """The normalised final states (B, T, D); with a cache, `ids` continue what it holds."""
+        start = cache.length if cache is not None else 0
+        positions = torch.arange(start, start + ids.shape[1], device=ids.device)
+        x = self.model.embed_tokens(ids)
+        cos, sin = rotary_angles(positions, self.config.head_dim, self.config.rope_theta)
+        angles = (cos.to(x.dtype), sin.to(x.dtype))
+        for i, layer in enumerate(self.model.layers):
+            x = layer(x, angles, i, cache)
+        if cache is not None:
+            cache.length += ids.shape[1]
+        return self.model.norm(x)
+
+    def forward(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
+        return self.lm_head(self.hidden(ids, cache))
+
+
+def initialize(model: Llama, generator: torch.Generator) -> None:
+    """Normal(0, 0.02) everywhere, but zero where a block writes to the stream.
+
+    The zeros make every block start as the identity (modded-nanogpt); norms stay at one.
+    """
+    for name, parameter in model.named_parameters():
+        with torch.no_grad():
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                parameter.zero_()
+            elif parameter.ndim > 1:
+                parameter.normal_(0.0, 0.02, generator=generator)
+            else:
+                parameter.fill_(1.0)

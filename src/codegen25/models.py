@@ -1,0 +1,84 @@
+"""A model's name to its directory: shipped, a path, cached, or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from codegen25.errors import UserError
+
+DEFAULT = "default"
+CACHE_VARIABLE = "CODEGEN25_CACHE"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A model that can be named."""
+
+    name: str
+    folder: Path
+    where: str
+
+
+def shipped_folder() -> Path:
+    """The folder of the models that come with the package."""
+    return Path(str(files("codegen25"))) / "shipped"
+
+
+def cache_folder() -> Path:
+    """Where downloaded or copied models are looked for."""
+    root = os.environ.get(CACHE_VARIABLE)
+    return Path(root) if root else Path.home() / ".cache" / "codegen25"
+
+
+def known() -> list[Known]:
+    """All models by name, shipped ones first."""
+    found = []
+    for root, where in ((shipped_folder(), "shipped"), (cache_folder(), "cached")):
+        if root.is_dir():
+            found += [
+                Known(folder.name, folder, where)
+                for folder in sorted(root.iterdir())
+                if (folder / "config.json").is_file()
+            ]
+    return found
+
+
+def resolve(name: str) -> Path:
+    """The directory of a model.
+
+    "default" is the shipped model. A name with a slash that is no folder here is looked for on
+    the Hugging Face hub; that is the only way to the network, and it needs huggingface_hub.
+    """
+    models = {model.name: model.folder for model in reversed(known())}
+    if name == DEFAULT:
+        shipped = [model.folder for model in known() if model.where == "shipped"]
+        if not shipped:
+            raise UserError("this installation ships no model; name one with --model DIR")
+        return shipped[0]
+    if name in models:
+        return models[name]
+    if Path(name).is_dir():
+        return Path(name)
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return _from_hub(name)
+    names = ", ".join(models) or "none"
+    raise UserError(f"model {name!r} is unknown; give a model directory or one of: {names}")
+
+
+def _from_hub(name: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise UserError(
+            f"model {name!r} is no folder here; to fetch it from the Hugging Face hub, "
+            "pip install 'codegen25[hub]'"
+        ) from error
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+    except Exception as error:
+        raise UserError(
+            f"model {name!r} is no folder here and could not be fetched: {type(error).__name__}"
+        ) from error

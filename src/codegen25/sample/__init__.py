@@ -1,0 +1,1 @@
+"""Prompt to tokens: the engine and how it draws."""

@@ -1,0 +1,93 @@
+"""A file with a cursor: read it, split it there, put an answer in, write it back whole."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from codegen25.errors import UserError
+
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """Text as it stands on disk, line endings included."""
+
+    name: str
+    text: str
+
+    @classmethod
+    def read(cls, name: str) -> SourceFile:
+        """Read a UTF-8 file, or standard input for "-"."""
+        try:
+            raw = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+        except OSError as error:
+            raise UserError(f"{name}: {error.strerror or error}; give a file or - ") from error
+        if b"\0" in raw:
+            raise UserError(f"{name}: a binary file (it holds NUL bytes); give source code")
+        try:
+            return cls(name, raw.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{name}: not UTF-8 (byte {error.start}); convert it, e.g. with iconv"
+            ) from error
+
+    def split(self, at: str | None) -> tuple[str, str]:
+        """Prefix and suffix around a "LINE:COL" cursor; None is the end of the file.
+
+        Both count from 1, columns in characters; COL may be one past the line's last character.
+        """
+        if at is None:
+            return self.text, ""
+        line, column = _parse_cursor(at)
+        lines = self.text.splitlines(keepends=True) if self.text else [""]
+        if self.text.endswith(("\n", "\r")):
+            lines.append("")
+        if line > len(lines):
+            raise UserError(f"{self.name}: no line {line}; it has {len(lines)}")
+        width = len(lines[line - 1].rstrip("\r\n"))
+        if column > width + 1:
+            raise UserError(
+                f"{self.name}: no column {column} in line {line}; it goes to {width + 1}"
+            )
+        offset = sum(map(len, lines[: line - 1])) + column - 1
+        return self.text[:offset], self.text[offset:]
+
+    def diff(self, text: str) -> str:
+        """A unified diff from this file to `text`."""
+        before, after = self.text.splitlines(keepends=True), text.splitlines(keepends=True)
+        lines = difflib.unified_diff(before, after, f"a/{self.name}", f"b/{self.name}")
+        return "".join(
+            line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+            for line in lines
+        )
+
+    def replace(self, text: str) -> None:
+        """Write `text` in the file's place: whole, or not at all. Its mode is kept."""
+        path = Path(self.name).resolve()
+        try:
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(text.encode("utf-8"))
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(temporary).chmod(path.stat().st_mode & 0o7777)
+                Path(temporary).replace(path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise UserError(f"{self.name}: cannot be written ({error.strerror})") from error
+
+
+def _parse_cursor(at: str) -> tuple[int, int]:
+    line, colon, column = at.partition(":")
+    if not (colon and line.isdecimal() and column.isdecimal() and int(line) and int(column)):
+        raise UserError(f"--at {at}: give LINE:COL, both counted from 1, e.g. --at 12:5")
+    return int(line), int(column)

@@ -1,0 +1,98 @@
+"""Text to ids and back: a `tokenizer.json`, one of ours or anybody's.
+
+User text is encoded with special tokens off, so `<eom>` in somebody's source is five characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import tokenizers
+from tokenizers.decoders import DecodeStream
+
+from codegen25.errors import UserError
+
+
+class Tokenizer:
+    """A byte-level BPE read from `tokenizer.json`."""
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        backend.encode_special_tokens = True
+        self.backend = backend
+
+    @classmethod
+    def load(cls, path: Path) -> Tokenizer:
+        """Read a `tokenizer.json`."""
+        try:
+            return cls(tokenizers.Tokenizer.from_file(str(path)))
+        except Exception as error:  # the library raises bare Exception for every fault
+            missing = "" if path.is_file() else " (the file is missing)"
+            raise UserError(f"{path}: no readable tokenizer{missing}: {error}") from error
+
+    def save(self, path: Path) -> None:
+        """Write `tokenizer.json`."""
+        self.backend.save(str(path))
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`, every character taken literally. Lone surrogates are a UserError."""
+        try:
+            ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
+        except (UnicodeEncodeError, TypeError) as error:
+            raise UserError("the text is not valid Unicode (a lone surrogate)") from error
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of `ids`, special tokens spelled out; bytes that are no UTF-8 become U+FFFD."""
+        text: str = self.backend.decode(list(ids), skip_special_tokens=False)
+        return text
+
+    def special(self, name: str) -> int | None:
+        """The id of a special token by its spelling, or None when there is none."""
+        return self._special.get(name)
+
+    @property
+    def special_ids(self) -> list[int]:
+        """The ids of all special tokens."""
+        return list(self._special.values())
+
+    @cached_property
+    def _special(self) -> dict[str, int]:
+        added = self.backend.get_added_tokens_decoder()
+        return {token.content: i for i, token in added.items() if token.special}
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the highest id, special tokens included."""
+        return 1 + max(self.backend.get_vocab(with_added_tokens=True).values())
+
+    @cached_property
+    def longest_token(self) -> int:
+        """Characters in the longest ordinary token: a bound on text per id."""
+        return max(map(len, self.backend.get_vocab(with_added_tokens=False)))
+
+    def stream(self) -> TextStream:
+        """A decoder that takes one id at a time and never cuts a character in two."""
+        return TextStream(self)
+
+
+class TextStream:
+    """Incremental decoding: `push` returns the text that became final."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._stream = DecodeStream(skip_special_tokens=False)
+        self._ids: list[int] = []
+        self._emitted = 0
+
+    def push(self, token: int) -> str:
+        """Add one id; the text it completes, "" while a character is still open."""
+        self._ids.append(token)
+        piece: str = self._stream.step(self._tokenizer.backend, token) or ""
+        self._emitted += len(piece)
+        return piece
+
+    def flush(self) -> str:
+        """What was held back: an unfinished character comes out as U+FFFD."""
+        return self._tokenizer.decode(self._ids)[self._emitted :]

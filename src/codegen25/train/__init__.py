@@ -1,0 +1,1 @@
+"""Text shards to a checkpoint: recipe, rows, optimizer, schedule, loop."""

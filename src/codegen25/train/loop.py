@@ -1,0 +1,259 @@
+"""The training loop: rows in, a checkpoint out. One CPU or one GPU."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from codegen25 import __version__, checkpoint
+from codegen25.data.shards import TextShard
+from codegen25.errors import UserError
+from codegen25.infill import Corruption
+from codegen25.model import Llama, initialize
+from codegen25.tokenizer import Tokenizer
+from codegen25.train import optimizer, precision
+from codegen25.train.recipe import Recipe
+from codegen25.train.rows import IGNORE, Rows, sample_at
+
+STATE, LOG = "trainer.pt", "training.json"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a finished step reports. Loss is nats per target; `bits_per_byte` of source text."""
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    bits_per_byte: float
+    tokens_per_second: float
+    seconds_left: float
+
+
+class Trainer:
+    """One run of a recipe. `step` counts finished optimizer steps."""
+
+    def __init__(self, recipe: Recipe, out: Path) -> None:
+        self.recipe, self.out = recipe, out
+        self.device = _device(recipe.device)
+        self.dtype = precision.choose(recipe.dtype, self.device)
+        self.tokenizer = Tokenizer.load(Path(recipe.tokenizer))
+        self.shard = TextShard(Path(recipe.corpus))
+        context = recipe.shape.context
+        self.rows = Rows(self.shard, self.tokenizer, context, recipe.corruption, recipe.seed)
+        self.steps = max(1, math.ceil(recipe.epochs * len(self.rows) / recipe.batch))
+        self.model = Llama(recipe.shape.config(self.tokenizer.vocab_size))
+        initialize(self.model, torch.Generator().manual_seed(recipe.seed))
+        self.model.to(self.device)
+        self.optimizers = optimizer.build(self.model, recipe.optimizer)
+        self.loss: Callable[[Tensor, Tensor], Tensor] = self._loss
+        if recipe.compile:
+            self.loss = torch.compile(self._loss, dynamic=False)
+        self.step = 0
+        self.seconds = 0.0
+        self.history: list[dict[str, float]] = []
+
+    # ------------------------------------------------------------------------------ one step
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor, int]:
+        """Inputs and targets (batch, context) of a step, and the bytes of source in them."""
+        recipe = self.recipe
+        inputs, targets, size = [], [], 0
+        for position in range(step * recipe.batch, (step + 1) * recipe.batch):
+            epoch, row = sample_at(position, len(self.rows), recipe.seed, recipe.order)
+            x, y = self.rows.arrays(row, epoch)
+            inputs.append(torch.from_numpy(x))
+            targets.append(torch.from_numpy(y))
+            size += self.rows.bytes(row)
+        return torch.stack(inputs), torch.stack(targets), size
+
+    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Summed cross-entropy in nats over the targets that carry loss."""
+        with self._autocast():
+            logits = self.model(inputs)
+        return F.cross_entropy(
+            logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum"
+        )
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device, self.dtype)
+
+    def train_step(self) -> tuple[float, int, int]:
+        """One optimizer step; summed loss in nats, targets and source bytes come back."""
+        inputs, targets, source_bytes = self.batch(self.step)
+        count = int((targets != IGNORE).sum())
+        total = 0.0
+        size = self.recipe.micro_batch
+        for i in range(0, len(inputs), size):
+            x, y = inputs[i : i + size].to(self.device), targets[i : i + size].to(self.device)
+            loss = self.loss(x, y)
+            (loss / count).backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        if not math.isfinite(total):
+            raise UserError(
+                f"the loss is {total} at step {self.step}; the last checkpoint in {self.out} "
+                "stands; lower the learning rates or look at that batch"
+            )
+        if self.recipe.optimizer.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimizer.clip)
+        factor = self.recipe.schedule.factor(self.step, self.steps)
+        for each in self.optimizers:
+            for group in each.param_groups:
+                group["lr"] = group["peak"] * factor
+            each.step()
+            each.zero_grad(set_to_none=True)
+        self.step += 1
+        return total, count, source_bytes
+
+    # ----------------------------------------------------------------------------- whole run
+
+    def run(self, report: Callable[[Progress], None] = lambda progress: None) -> bool:
+        """Train to the end, or to Ctrl-C or SIGTERM; a checkpoint is written either way.
+
+        Whether the run was finished comes back.
+        """
+        saved = time.monotonic()
+        with _interruptible() as stopped:
+            while self.step < self.steps and not stopped():
+                start = time.monotonic()
+                total, count, size = self.train_step()
+                self.seconds += time.monotonic() - start
+                entry = {
+                    "step": self.step,
+                    "loss": total / count,
+                    "bits_per_byte": total / size / math.log(2),
+                    "tokens": self.step * self.recipe.batch * self.recipe.shape.context,
+                    "seconds": round(self.seconds, 2),
+                }
+                self.history.append(entry)
+                report(self._progress(entry))
+                if time.monotonic() - saved > 60 * self.recipe.save_minutes:
+                    self.save()
+                    saved = time.monotonic()
+            self.save()
+        return self.step >= self.steps
+
+    def _progress(self, entry: dict[str, float]) -> Progress:
+        rate = self.seconds / max(1, len(self.history))
+        recent = self.history[-20:]
+        return Progress(
+            step=self.step,
+            steps=self.steps,
+            epoch=self.step * self.recipe.batch / len(self.rows),
+            loss=sum(e["loss"] for e in recent) / len(recent),
+            bits_per_byte=sum(e["bits_per_byte"] for e in recent) / len(recent),
+            tokens_per_second=self.recipe.batch * self.recipe.shape.context / rate,
+            seconds_left=rate * (self.steps - self.step),
+        )
+
+    @torch.no_grad()
+    def evaluate(self, rows: int = 64) -> float:
+        """Bits per byte of held-out text, left to right, over at most `rows` rows."""
+        shard = TextShard(Path(self.recipe.corpus), "heldout")
+        context = self.recipe.shape.context
+        causal = Rows(shard, self.tokenizer, context, Corruption(rate=0.0), 0)
+        nats, size = 0.0, 0
+        for i in range(min(rows, len(causal))):
+            x, y = (torch.from_numpy(a)[None].to(self.device) for a in causal.arrays(i, 0))
+            nats += float(self._loss(x, y))
+            size += causal.bytes(i)
+        return nats / size / math.log(2)
+
+    # ---------------------------------------------------------------------------- checkpoint
+
+    def save(self) -> None:
+        """Write the model directory, with what is needed to go on and to know how it was made."""
+        dtype = getattr(torch, self.recipe.save_dtype)
+        checkpoint.save(self.out, self.model, self.tokenizer, dtype=dtype, extra=self._save_state)
+
+    def _save_state(self, folder: Path) -> None:
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "optimizers": [each.state_dict() for each in self.optimizers],
+        }
+        torch.save(state, folder / STATE)
+        log = {**self.facts(), "history": self.history}
+        (folder / LOG).write_text(json.dumps(log) + "\n")
+
+    def facts(self) -> dict[str, Any]:
+        """How the weights came about."""
+        context = self.recipe.shape.context
+        tokens = self.step * self.recipe.batch * context
+        return {
+            "codegen25": __version__,
+            "torch": torch.__version__,
+            "recipe": dataclasses.asdict(self.recipe),
+            "corpus_sha256": self.shard.sha256,
+            "corpus_bytes": self.shard.total_bytes,
+            "parameters": self.model.config.parameters,
+            "step": self.step,
+            "steps": self.steps,
+            "tokens": tokens,
+            "epochs": self.step * self.recipe.batch / len(self.rows),
+            "seconds": self.seconds,
+            "flops": tokens * self.model.config.flops_per_token(context),
+        }
+
+    def resume(self) -> None:
+        """Go on from the checkpoint in `out`.
+
+        A changed recipe is a UserError that names the fields.
+        """
+        log = checkpoint.read_json(self.out / LOG)
+        before, now = log["recipe"], json.loads(json.dumps(dataclasses.asdict(self.recipe)))
+        changed = [key for key in now if before.get(key) != now[key]]
+        if changed:
+            raise UserError(f"{self.out}: trained by another recipe; {', '.join(changed)} differ")
+        if log["corpus_sha256"] != self.shard.sha256:
+            raise UserError(f"{self.out}: trained on another corpus than {self.recipe.corpus}")
+        try:
+            state = torch.load(self.out / STATE, map_location=self.device, weights_only=True)
+        except Exception as error:
+            raise UserError(f"{self.out / STATE}: cannot go on from it ({error})") from error
+        self.model.load_state_dict(state["model"])
+        for each, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            each.load_state_dict(saved)
+        self.step, self.seconds, self.history = state["step"], state["seconds"], log["history"]
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device is {name}, but torch sees no GPU; use cpu or auto")
+    return name
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM raise a flag, so the step in hand is finished and saved."""
+    flag = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal flag
+        flag = True
+
+    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: flag
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

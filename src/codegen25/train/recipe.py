@@ -1,0 +1,171 @@
+"""A training run as a typed value, read from TOML. The file is the experiment."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codegen25.errors import UserError
+from codegen25.infill import Corruption
+from codegen25.model import ModelConfig
+from codegen25.train.optimizer import OptimizerConfig
+from codegen25.train.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The model's size; what is left at 0 is derived from `hidden`.
+
+    heads of 64 channels, a feed-forward of 8/3 · hidden rounded up to 64 (SwiGLU's parity with
+    4 · hidden), key/value heads as many as heads.
+    """
+
+    layers: int = 4
+    hidden: int = 256
+    heads: int = 0
+    kv_heads: int = 0
+    feed_forward: int = 0
+    context: int = 1024
+    tied: bool = True
+
+    def config(self, vocab_size: int) -> ModelConfig:
+        """The LLaMA of this shape over a vocabulary."""
+        heads = self.heads or max(1, self.hidden // 64)
+        kv_heads = self.kv_heads or heads
+        if self.hidden % heads or heads % kv_heads or (self.hidden // heads) % 2:
+            raise UserError(
+                f"shape: hidden {self.hidden}, heads {heads}, kv_heads {kv_heads}: heads divide "
+                "hidden into an even number of channels, and kv_heads divides heads"
+            )
+        return ModelConfig(
+            vocab_size=vocab_size,
+            hidden_size=self.hidden,
+            intermediate_size=self.feed_forward or -(-self.hidden * 8 // 3 // 64) * 64,
+            num_hidden_layers=self.layers,
+            num_attention_heads=heads,
+            num_key_value_heads=kv_heads,
+            head_dim=self.hidden // heads,
+            max_position_embeddings=self.context,
+            tie_word_embeddings=self.tied,
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a run.
+
+    corpus, tokenizer  a folder written by `codegen25 data`, a `tokenizer.json`.
+    epochs             passes over the corpus; may be a fraction.
+    batch              rows of `shape.context` tokens in a step, in chunks of `micro_batch`.
+    order              "identical" in every epoch, as CodeGen2.5 did, or "reshuffled".
+    dtype              of the matrix products: "float32", "bfloat16", or "auto", which measures
+                       whether bfloat16 is faster on this machine.
+    save_dtype         of the weights in the checkpoint (the optimizer keeps float32).
+    save_minutes       between checkpoints.
+    """
+
+    corpus: str
+    tokenizer: str
+    name: str = "model"
+    epochs: float = 1.0
+    batch: int = 16
+    micro_batch: int = 16
+    order: str = "reshuffled"
+    seed: int = 0
+    dtype: str = "auto"
+    save_dtype: str = "float32"
+    save_minutes: float = 10.0
+    device: str = "auto"
+    compile: bool = False
+    shape: Shape = field(default_factory=Shape)
+    corruption: Corruption = field(default_factory=Corruption)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: Schedule = field(default_factory=Schedule)
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.micro_batch < 1 or self.batch % self.micro_batch:
+            raise UserError(f"batch {self.batch} is no multiple of micro_batch {self.micro_batch}")
+        if self.epochs <= 0:
+            raise UserError(f"epochs is {self.epochs}; it is above 0")
+        choices = {
+            "order": ("identical", "reshuffled"),
+            "dtype": ("auto", "float32", "bfloat16"),
+            "save_dtype": ("float32", "bfloat16"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise UserError(f"{name} is {getattr(self, name)!r}; it is {' or '.join(allowed)}")
+
+
+def load(path: Path, overrides: Mapping[str, str] | None = None) -> Recipe:
+    """Read a recipe; `overrides` are dotted keys with TOML values, as of `--set`.
+
+    An unknown key or a value of the wrong type is a UserError that names it. Paths in the file
+    are relative to the working directory.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: no such recipe ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not TOML: {error}") from error
+    for key, value in (overrides or {}).items():
+        _set(table, key, value)
+    recipe: Recipe = _build(Recipe, table, str(path), "")
+    return recipe
+
+
+def _set(table: dict[str, Any], key: str, value: str) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise UserError(f"--set {key}: {parent} is no table")
+    try:
+        table[last] = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[last] = value
+
+
+def _build(kind: Any, table: Mapping[str, Any], where: str, prefix: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    values = {}
+    for key, value in table.items():
+        if key not in known:
+            raise UserError(f"{where}: unknown key {prefix}{key}; known: {', '.join(known)}")
+        values[key] = _convert(hints[key], value, where, prefix + key)
+    missing = [
+        prefix + f.name
+        for f in known.values()
+        if f.name not in values
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise UserError(f"{where}: {', '.join(missing)} must be given")
+    try:
+        return kind(**values)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return _build(hint, value, where, key + ".")
+    if typing.get_origin(hint) is tuple and isinstance(value, list):
+        inner = typing.get_args(hint)
+        if len(inner) == len(value):
+            return tuple(_convert(i, v, where, key) for i, v in zip(inner, value, strict=True))
+    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    elif not isinstance(hint, types.GenericAlias) and type(value) is hint:
+        return value
+    expected = getattr(hint, "__name__", str(hint))
+    raise UserError(f"{where}: {key} is {value!r}, which is no {expected}")

@@ -1,0 +1,172 @@
+"""Documents concatenated and split into rows, corrupted on the fly. Order is a function.
+
+A row is a list of pieces: byte ranges of the text shard, cut at line borders, that together fill
+the context. Nothing is dropped. Row i of epoch e, and its corruption, follow from (seed, e, i).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen25.data.shards import TextShard
+from codegen25.errors import UserError
+from codegen25.infill import Corrupted, Corruption, Sentinels, corrupt, encode_corrupted
+from codegen25.tokenizer import Tokenizer
+
+IGNORE = -100
+"""The target that carries no loss."""
+
+_CONTINUATION = frozenset(bytes([byte]) for byte in range(0x80, 0xC0))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Bytes `start` to `end` of the shard; `final` when the document ends there."""
+
+    start: int
+    end: int
+    final: bool
+
+
+class Rows:
+    """The rows of a split.
+
+    `length` targets a row; a sixteenth of it is kept free for what corruption adds.
+    """
+
+    def __init__(
+        self, shard: TextShard, tokenizer: Tokenizer, length: int, corruption: Corruption, seed: int
+    ) -> None:
+        sentinels = Sentinels.of(tokenizer)
+        if sentinels is None:
+            raise UserError("the tokenizer lacks the infill sentinels; train one of ours")
+        self.shard, self.tokenizer, self.sentinels = shard, tokenizer, sentinels
+        self.length, self.corruption, self.seed = length, corruption, seed
+        self.rows = list(_split(shard, tokenizer, length - length // 16))
+        if not self.rows:
+            raise UserError("the corpus holds no text for this split")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def bytes(self, index: int) -> int:
+        """Bytes of source text in a row."""
+        return sum(piece.end - piece.start for piece in self.rows[index])
+
+    def ids(self, index: int, epoch: int) -> list[int]:
+        """Row `index` as epoch `epoch` sees it, at most `length + 1` ids."""
+        ids: list[int] = []
+        pieces = self.rows[index]
+        texts = [self.shard.slice(piece.start, piece.end) for piece in pieces]
+        causal = [self._causal(t, p.final) for t, p in zip(texts, pieces, strict=True)]
+        later = sum(map(len, causal))
+        for k, (text, plain) in enumerate(zip(texts, causal, strict=True)):
+            later -= len(plain)
+            room = self.length + 1 - len(ids) - later
+            rng = Random(f"{self.seed}/{epoch}/{index}/{k}")
+            ids += self._corrupted(text, rng, room) or plain
+        return ids[: self.length + 1]
+
+    def _causal(self, text: str, final: bool) -> list[int]:
+        return self.tokenizer.encode(text) + ([self.sentinels.end_of_text] if final else [])
+
+    def _corrupted(self, text: str, rng: Random, room: int) -> list[int] | None:
+        """The corrupted piece, with fewer spans if `room` asks for it, or None for causal."""
+        most = min(self.corruption.max_spans, len(self.sentinels.masks))
+        corrupted = corrupt(text, rng, self.corruption, most)
+        while corrupted is not None:
+            ids = encode_corrupted(corrupted, self.tokenizer, self.sentinels)
+            if len(ids) <= room:
+                return ids
+            corrupted = _fewer(corrupted, rng)
+        return None
+
+    def arrays(self, index: int, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Inputs and targets (length,) of a row; targets past its end are `IGNORE`."""
+        ids = self.ids(index, epoch)
+        inputs = np.full(self.length, self.sentinels.end_of_text, dtype=np.int64)
+        targets = np.full(self.length, IGNORE, dtype=np.int64)
+        inputs[: len(ids) - 1] = ids[:-1]
+        targets[: len(ids) - 1] = ids[1:]
+        return inputs, targets
+
+
+def _fewer(corrupted: Corrupted, rng: Random) -> Corrupted | None:
+    """Put half of the spans, drawn at random, back into the text."""
+    count = len(corrupted.spans)
+    stay = set(rng.sample(range(count), count // 2))
+    kept, spans = [corrupted.kept[0]], []
+    for i, span in enumerate(corrupted.spans):
+        if i in stay:
+            spans.append(span)
+            kept.append(corrupted.kept[i + 1])
+        else:
+            kept[-1] += span + corrupted.kept[i + 1]
+    return Corrupted(tuple(kept), tuple(spans)) if spans else None
+
+
+def sample_at(position: int, rows: int, seed: int, order: str) -> tuple[int, int]:
+    """Epoch and row of the `position`-th sample of a run: a pure function of its arguments."""
+    epoch, i = divmod(position, rows)
+    return epoch, int(_permutation(rows, seed, epoch if order == "reshuffled" else 0)[i])
+
+
+@lru_cache(maxsize=4)
+def _permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(n)
+
+
+def _split(shard: TextShard, tokenizer: Tokenizer, length: int) -> Iterator[list[Piece]]:
+    """Fill rows of `length` ids with documents in their order."""
+    sizes = _token_bytes(tokenizer)
+    row: list[Piece] = []
+    room = length
+    documents = iter(range(len(shard)))
+    while batch := list(islice(documents, 64)):
+        encodings = tokenizer.backend.encode_batch_fast(
+            [shard[i] for i in batch], add_special_tokens=False
+        )
+        for i, encoding in zip(batch, encodings, strict=True):
+            ends = shard.start(i) + np.cumsum(sizes[np.array(encoding.ids, dtype=np.int64)])
+            start, taken = shard.start(i), 0
+            while len(ends) - taken + 1 > room:
+                last = min(taken + room - 1, len(ends) - 2)
+                cut = _line_border(shard, start, int(ends[last])) if room > 1 else start
+                if cut > start:
+                    row.append(Piece(start, cut, final=False))
+                    taken = int(np.searchsorted(ends, cut, side="right"))
+                    start = cut
+                if row:
+                    yield row
+                row, room = [], length
+            row.append(Piece(start, int(shard.ends[i]), final=True))
+            room -= len(ends) - taken + 1
+    if row:
+        yield row
+
+
+def _line_border(shard: TextShard, start: int, limit: int) -> int:
+    """The last line border in (start, limit], or the last character border if there is none."""
+    raw = shard.raw(start, limit)
+    newline = raw.rfind(b"\n") + 1
+    if newline:
+        return start + newline
+    end = limit
+    while end > start and shard.raw(end, end + 1)[:1] in _CONTINUATION:
+        end -= 1
+    return end
+
+
+def _token_bytes(tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """Bytes of each id of a byte-level vocabulary, whose spelling has a character a byte."""
+    sizes = np.zeros(tokenizer.vocab_size, dtype=np.int64)
+    for token, i in tokenizer.backend.get_vocab(with_added_tokens=False).items():
+        sizes[i] = len(token)
+    return sizes
