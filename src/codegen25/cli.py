@@ -5,15 +5,32 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from codegen25 import __version__
 from codegen25.errors import UserError
 
+
+class Verbs(TyperGroup):
+    """The verbs; typer would answer a closed pipe with a silent exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
+
+
+class ReaderGoneError(Exception):
+    """Standard output was closed before everything was written."""
+
+
 app = typer.Typer(
     name="codegen25",
+    cls=Verbs,
     help="Small, but mighty: code models that complete and infill code on your own machine.",
     add_completion=False,
     rich_markup_mode=None,
@@ -30,24 +47,26 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2."""
-    usage_error = typer.BadParameter.__base__
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except UserError as error:
         fail(str(error))
-    except BrokenPipeError:
+    except (ReaderGoneError, BrokenPipeError):
         # Python would complain once more when it flushes stdout on the way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         fail("the reader of the output went away; what it did not read is lost")
+    except OSError as error:
+        fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
     except (KeyboardInterrupt, typer.Abort):
         print("codegen25: interrupted", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if usage_error is not None and isinstance(error, usage_error):
-            fail(f"{error}; see codegen25 --help" if str(error) else "see codegen25 --help")
-        raise
+        say = getattr(error, "format_message", None)  # typer's own complaint about an argument
+        if say is None:
+            raise
+        fail(f"{say().rstrip('.')}; see codegen25 --help")
 
 
 def fail(message: str) -> None:

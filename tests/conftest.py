@@ -1,0 +1,97 @@
+"""Small models and corpora that every test can afford, and where evaluation data is looked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from codegen25 import checkpoint, cli, vocabulary
+from codegen25.data import pipeline
+from codegen25.data.sources import Package
+from codegen25.model import Llama, initialize
+from codegen25.tokenizer import Tokenizer
+from codegen25.train.recipe import Shape
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Tiny models gain nothing from threads and lose much when other work runs beside the tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def source_texts() -> list[str]:
+    """Our own modules: real Python that is always at hand."""
+    return [path.read_text() for path in sorted((ROOT / "src").rglob("*.py"))]
+
+
+@pytest.fixture(scope="session")
+def tokenizer(source_texts: list[str]) -> Tokenizer:
+    return vocabulary.train(iter(source_texts), 800)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of three packages made of a few of our own modules, some 40 kB."""
+    files = sorted((ROOT / "src/codegen25").glob("*.py"), key=lambda f: f.stat().st_size)[-7:-1]
+    packages = [
+        Package(name, "1", "MIT", tuple((f, f.relative_to(ROOT).as_posix()) for f in part))
+        for name, part in (("a", files[:1]), ("b", files[1:3]), ("c", files[3:]))
+    ]
+    out = tmp_path_factory.mktemp("data") / "corpus"
+    pipeline.build(packages, out, marks=set(), heldout=0.4)
+    return out
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Path:
+    """An untrained model directory: real in everything but wisdom."""
+    model = Llama(Shape(layers=2, hidden=32, heads=2, context=256).config(tokenizer.vocab_size))
+    initialize(model, torch.Generator().manual_seed(0))
+    out = tmp_path_factory.mktemp("models") / "tiny"
+    checkpoint.save(out, model, tokenizer)
+    return out
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line in this process: exit code, stdout, stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["codegen25", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = exit_.value.code
+        return (code if isinstance(code, int) else 0), out, err
+
+    return call
+
+
+def shared(relative: str) -> Path:
+    """A file of the evaluation data: beside the checkout, then in the user's cache, else skip."""
+    for root in (ROOT.parent / "shared/data", Path.home() / ".cache/codegen25/data"):
+        if (root / relative).exists():
+            return root / relative
+    pytest.skip(f"evaluation data {relative} is neither in ../shared/data nor in the user's cache")
+
+
+@pytest.fixture
+def humaneval() -> Path:
+    return shared("humaneval")
+
+
+@pytest.fixture
+def tiktoken_cache(monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = shared("tiktoken-cache")
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(folder))
+    return folder

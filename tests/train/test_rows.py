@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codegen25.data import pipeline
+from codegen25.data.shards import TextShard
+from codegen25.data.sources import Package
+from codegen25.infill import Corruption
+from codegen25.tokenizer import Tokenizer
+from codegen25.train.rows import IGNORE, Rows, sample_at
+from codegen25.train.spans import realised
+
+LENGTH = 256
+
+
+@pytest.fixture(scope="module")
+def shard(corpus: Path) -> TextShard:
+    return TextShard(corpus)
+
+
+@pytest.fixture(scope="module")
+def rows(shard: TextShard, tokenizer: Tokenizer) -> Rows:
+    return Rows(shard, tokenizer, LENGTH, Corruption(rate=0.7), seed=1)
+
+
+def test_rows_hold_every_byte_once_and_in_order(rows: Rows, shard: TextShard) -> None:
+    pieces = [piece for row in rows.rows for piece in row]
+    assert pieces[0].start == 0 and pieces[-1].end == shard.total_bytes
+    assert all(a.end == b.start for a, b in zip(pieces, pieces[1:], strict=False))
+    assert {p.end for p in pieces if p.final} == set(shard.ends.tolist())
+    assert sum(p.final for p in pieces) == len(shard)
+
+
+def test_pieces_are_cut_at_line_borders(rows: Rows, shard: TextShard) -> None:
+    for row in rows.rows:
+        for piece in row:
+            text = shard.slice(piece.start, piece.end)
+            assert piece.final or text.endswith("\n") or "\n" not in text
+
+
+def test_rows_are_nearly_full_and_never_too_long(rows: Rows) -> None:
+    sizes = [len(rows.ids(i, epoch=0)) for i in range(len(rows))]
+    assert max(sizes) <= LENGTH + 1
+    assert sum(sizes[:-1]) / len(sizes[:-1]) > 0.85 * LENGTH
+
+
+def test_a_causal_row_is_the_text_itself(shard: TextShard, tokenizer: Tokenizer) -> None:
+    rows = Rows(shard, tokenizer, LENGTH, Corruption(rate=0.0), seed=1)
+    ids = [i for row in range(len(rows)) for i in rows.ids(row, 0)]
+    assert tokenizer.decode(ids) == "<|endoftext|>".join(shard) + "<|endoftext|>"
+
+
+def test_no_span_crosses_a_document(rows: Rows) -> None:
+    marks = rows.sentinels
+    for row in range(len(rows)):
+        ids = rows.ids(row, 0)
+        opened = ids.count(marks.separator)
+        assert opened <= len(rows.rows[row])
+        assert ids.count(marks.end_of_middle) == sum(ids.count(mask) for mask in marks.masks) / 2
+
+
+def test_corruption_is_a_function_of_seed_epoch_and_row(rows: Rows) -> None:
+    assert rows.ids(3, epoch=0) == rows.ids(3, epoch=0)
+    assert [rows.ids(i, 0) for i in range(9)] != [rows.ids(i, 1) for i in range(9)]
+
+
+def test_targets_are_the_next_ids_and_padding_carries_no_loss(rows: Rows) -> None:
+    ids = rows.ids(0, 0)
+    inputs, targets = rows.arrays(0, 0)
+    assert inputs[: len(ids) - 1].tolist() == ids[:-1]
+    assert targets[: len(ids) - 1].tolist() == ids[1:]
+    assert (targets[len(ids) - 1 :] == IGNORE).all()
+    assert inputs.shape == targets.shape == (LENGTH,) and inputs.dtype == np.int64
+
+
+@given(st.integers(1, 50), st.integers(0, 9))
+def test_every_epoch_visits_every_row_once(n: int, seed: int) -> None:
+    for order in ("identical", "reshuffled"):
+        samples = [sample_at(i, n, seed, order) for i in range(3 * n)]
+        for epoch in range(3):
+            visited = [row for e, row in samples if e == epoch]
+            assert sorted(visited) == list(range(n))
+    identical = [sample_at(i, n, seed, "identical")[1] for i in range(2 * n)]
+    assert identical[:n] == identical[n:]
+
+
+def test_reshuffled_epochs_differ() -> None:
+    rows = [sample_at(i, 100, 0, "reshuffled")[1] for i in range(200)]
+    assert rows[:100] != rows[100:]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 5000, "é" * 3000, "x = 1\n" * 2000, "ab\n" + "y" * 3000 + "\nz = 1\n"],
+    ids=["one line", "two bytes a character", "short lines", "mixed"],
+)
+def test_awkward_documents_end_and_lose_nothing(
+    text: str, tmp_path: Path, tokenizer: Tokenizer
+) -> None:
+    (tmp_path / "a.py").write_text(text)
+    package = Package("p", "1", "MIT", ((tmp_path / "a.py", "a.py"),))
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        patch.setattr(pipeline.filters, "text_reason", lambda d: None)
+        patch.setattr(pipeline.filters, "syntax_reason", lambda d: None)
+        pipeline.build([package], tmp_path / "c", marks=set(), heldout=0)
+    rows = Rows(TextShard(tmp_path / "c"), tokenizer, 64, Corruption(rate=0.0), 0)
+    ids = [i for row in range(len(rows)) for i in rows.ids(row, 0)]
+    assert tokenizer.decode(ids) == text + "<|endoftext|>"
+
+
+def test_the_realised_distribution_is_shown(rows: Rows) -> None:
+    text = realised(rows, rows.corruption)
+    assert "causal" in text and "whole lines" in text
