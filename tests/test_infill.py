@@ -108,7 +108,9 @@ def test_the_masked_share_stays_in_its_bounds(source_texts: list[str]) -> None:
         {"mask_ratio": (0.5, 0.1)},
         {"max_spans": 0},
         {"whole_lines": 0.8, "line_end": 0.8},
-        {"most_lines": 0},
+        {"line_weights": ()},
+        {"line_weights": (0.0,)},
+        {"line_weights": (1.0, -1.0)},
     ],
 )
 def test_a_distribution_that_is_none_is_refused(wrong: dict[str, float]) -> None:

@@ -283,6 +283,7 @@ def save(
     config = config_json(model.config, tokenizer, dtype)
     with replacing(folder) as staging:
         save_file(tensors, staging / WEIGHTS, metadata={"format": "pt"})
+        (staging / WEIGHTS).chmod(0o644)  # the library writes it for its owner alone
         _write_json(staging / CONFIG, config)
         _write_json(staging / "generation_config.json", _generation_config(config, tokenizer))
         _write_json(staging / "tokenizer_config.json", _tokenizer_config(config, tokenizer))

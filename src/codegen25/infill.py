@@ -109,8 +109,10 @@ class Corruption:
     document_start  documents with one span that begins at the first character and leaves a suffix:
                     the suffix-first layout of sampling, where a keystroke costs one token.
     anchored        the same, beginning at a random line start: the layout after re-anchoring.
-    whole_lines     spans of 1 to `most_lines` whole lines with their newlines: what HumanEval's
-                    single-line and multi-line infilling ask for.
+    whole_lines     spans of whole lines with their newlines: what HumanEval's single-line and
+                    multi-line infilling ask for.
+    line_weights    how often they are 1, 2, … lines long. One line leads by far: a model too
+                    weak to read the end off the suffix stops after the usual number of lines.
     line_end        spans from inside a line, or from its first letter, to the line's end: what an
                     editor asks for most.
     line_start      spans from a line start to anywhere.
@@ -124,7 +126,7 @@ class Corruption:
     document_start: float = 0.15
     anchored: float = 0.05
     whole_lines: float = 0.4
-    most_lines: int = 8
+    line_weights: tuple[float, ...] = (0.6, 0.15, 0.08, 0.06, 0.04, 0.03, 0.02, 0.02)
     line_end: float = 0.3
     line_start: float = 0.1
 
@@ -139,8 +141,8 @@ class Corruption:
             raise UserError("corruption: shares and their sums lie between 0 and 1")
         if not (1 <= self.max_spans <= MAX_MASKS and self.min_characters >= 2):
             raise UserError(f"corruption: 1 to {MAX_MASKS} spans, min_characters at least 2")
-        if self.most_lines < 1:
-            raise UserError("corruption: most_lines is at least 1")
+        if not sum(self.line_weights) > 0 or min(self.line_weights) < 0:
+            raise UserError("corruption: line_weights are at least 0, one of them above")
 
 
 Span = tuple[int, int]
@@ -214,7 +216,8 @@ def _draw_span(
     kind = rng.random()
     if kind < corruption.whole_lines:
         first = rng.randrange(len(lines))
-        last = first + round(_log_uniform(rng, 1, corruption.most_lines))
+        weights = corruption.line_weights
+        last = first + 1 + rng.choices(range(len(weights)), weights)[0]
         return lines[first], lines[last] if last < len(lines) else len(text)
     kind -= corruption.whole_lines
     if kind < corruption.line_end:

@@ -36,12 +36,15 @@ def metadata(**fields: str | list[str]) -> Message:
     return message
 
 
+OSI = "License :: OSI Approved :: "
+
+
 @pytest.mark.parametrize(
     ("fields", "license_"),
     [
-        ({"License_Expression": "MIT", "Classifier": "License :: OSI Approved :: BSD License"}, "MIT"),
-        ({"Classifier": ["License :: OSI Approved", "License :: OSI Approved :: MIT License"]}, "MIT"),
-        ({"Classifier": "License :: OSI Approved :: GNU Affero GPL"}, "GNU-Affero-GPL"),
+        ({"License_Expression": "MIT", "Classifier": OSI + "BSD License"}, "MIT"),
+        ({"Classifier": ["License :: OSI Approved", OSI + "MIT License"]}, "MIT"),
+        ({"Classifier": OSI + "GNU Affero GPL"}, "GNU-Affero-GPL"),
         ({"License": "BSD 3-Clause"}, "BSD-3-Clause"),
         ({"License": "Apache License, Version 2.0"}, "Apache-2.0"),
         ({"License": "LGPL with MIT parts"}, None),

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Run
 
 from codegen25.data import decontaminate, dedup, filters, pipeline, sources
 from codegen25.data.documents import Document, Tally
 from codegen25.data.shards import TextShard
 from codegen25.data.sources import Package
 from codegen25.errors import UserError
+from conftest import Run
 
 BODY = "".join(f"def function_{i}(value):\n    return value + {i}\n\n" for i in range(10))
 

@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Run
 
 from codegen25.evaluate import sandbox
 from codegen25.evaluate.infilling import Outcome, echoes, read_tasks, score
 from codegen25.evaluate.statistics import clustered_rate
+from conftest import Run
 
 TASK = {
     "task_id": "SingleLineInfilling/HumanEval/0/L0",

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Run
 
 from codegen25 import checkpoint
 from codegen25.errors import UserError
@@ -18,6 +17,7 @@ from codegen25.sample.engine import Engine
 from codegen25.tokenizer import Tokenizer
 from codegen25.train import recipe as recipes
 from codegen25.train.loop import LOG, Progress, Trainer
+from conftest import Run
 
 RECIPE = """
 corpus = "{corpus}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def rows(shard: TextShard, tokenizer: Tokenizer) -> Rows:
 def test_rows_hold_every_byte_once_and_in_order(rows: Rows, shard: TextShard) -> None:
     pieces = [piece for row in rows.rows for piece in row]
     assert pieces[0].start == 0 and pieces[-1].end == shard.total_bytes
-    assert all(a.end == b.start for a, b in zip(pieces, pieces[1:], strict=False))
+    assert all(a.end == b.start for a, b in itertools.pairwise(pieces))
     assert {p.end for p in pieces if p.final} == set(shard.ends.tolist())
     assert sum(p.final for p in pieces) == len(shard)
 

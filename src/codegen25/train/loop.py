@@ -58,6 +58,8 @@ class Trainer:
         self.steps = max(1, math.ceil(recipe.epochs * len(self.rows) / recipe.batch))
         self.model = Llama(recipe.shape.config(self.tokenizer.vocab_size))
         initialize(self.model, torch.Generator().manual_seed(recipe.seed))
+        if recipe.init:
+            self._start_from(Path(recipe.init))
         self.model.to(self.device)
         self.optimizers = optimizer.build(self.model, recipe.optimizer)
         self.loss: Callable[[Tensor, Tensor], Tensor] = self._loss
@@ -66,6 +68,15 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
+
+    def _start_from(self, folder: Path) -> None:
+        """Take the weights of a checkpoint of the same shape over the same vocabulary."""
+        loaded = checkpoint.load(folder)
+        if loaded.tokenizer.backend.to_str() != self.tokenizer.backend.to_str():
+            raise UserError(f"{folder}: its tokenizer is not {self.recipe.tokenizer}")
+        if loaded.model.config != self.model.config:
+            raise UserError(f"{folder}: its shape is not the recipe's: {loaded.model.config}")
+        self.model.load_state_dict(loaded.model.state_dict())
 
     # ------------------------------------------------------------------------------ one step
 

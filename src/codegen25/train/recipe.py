@@ -61,6 +61,8 @@ class Recipe:
     """Everything that determines a run.
 
     corpus, tokenizer  a folder written by `codegen25 data`, a `tokenizer.json`.
+    init               a model directory whose weights to start from; its shape and tokenizer must
+                       be the recipe's. Empty: random weights.
     epochs             passes over the corpus; may be a fraction.
     batch              rows of `shape.context` tokens in a step, in chunks of `micro_batch`.
     order              "identical" in every epoch, as CodeGen2.5 did, or "reshuffled".
@@ -73,6 +75,7 @@ class Recipe:
     corpus: str
     tokenizer: str
     name: str = "model"
+    init: str = ""
     epochs: float = 1.0
     batch: int = 16
     micro_batch: int = 16
@@ -161,6 +164,8 @@ def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
         return _build(hint, value, where, key + ".")
     if typing.get_origin(hint) is tuple and isinstance(value, list):
         inner = typing.get_args(hint)
+        if inner[-1] is Ellipsis:
+            inner = (inner[0],) * len(value)
         if len(inner) == len(value):
             return tuple(_convert(i, v, where, key) for i, v in zip(inner, value, strict=True))
     elif hint is float and isinstance(value, int) and not isinstance(value, bool):

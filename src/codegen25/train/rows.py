@@ -1,7 +1,8 @@
 """Documents concatenated and split into rows, corrupted on the fly. Order is a function.
 
 A row is a list of pieces: byte ranges of the text shard that together fill the context, cut at
-line borders, or inside a line that is longer than the row's rest. Nothing is dropped. Row i of epoch e, and its corruption, follow from (seed, e, i).
+line borders, or inside a line that is longer than the row's rest. Nothing is dropped. Row i of
+epoch e, and its corruption, follow from (seed, e, i).
 """
 
 from __future__ import annotations

@@ -1,0 +1,77 @@
+"""Every command block of the README runs, and prints what the README shows."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A command and what it is said to print."""
+
+    command: str
+    output: str
+
+
+def blocks() -> list[Block]:
+    """The `$ command` lines of ```console blocks, each with the lines that follow it."""
+    found = []
+    for text in re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
+        for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            found.append(Block(command, output))
+    return found
+
+
+def runnable(command: str) -> bool:
+    """Commands that set up or test the project would run these tests again."""
+    return not command.startswith(("git ", "cd ", "make ", "python3 -m venv", "pip "))
+
+
+def test_the_readme_has_blocks_to_run() -> None:
+    assert sum(runnable(block.command) for block in blocks()) >= 4
+
+
+@pytest.mark.parametrize("block", filter(lambda b: runnable(b.command), blocks()), ids=str)
+def test_a_block_prints_what_it_shows(block: Block, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", block.command], cwd=tmp_path, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    shown, printed = timeless(block.output), timeless(done.stdout)
+    assert shown == printed, "\n".join(difflib.ndiff(shown.splitlines(), printed.splitlines()))
+
+
+def timeless(text: str) -> str:
+    """Text with its times and paths, which differ from machine to machine, left out."""
+    text = re.sub(r"\d+(\.\d+)? ms", "N ms", text)
+    text = re.sub(r'_ms": [\d.]+', '_ms": N', text)
+    return re.sub(r"(/[\w.+-]+)+/(?=codegen25-)", "", text).strip()
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    for block in blocks():
+        if block.command.startswith("make "):
+            done = subprocess.run(
+                ["make", "--dry-run", *block.command.split()[1:]], cwd=ROOT, capture_output=True
+            )
+            assert done.returncode == 0, done.stderr
+
+
+def test_every_path_of_the_readme_exists() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target
