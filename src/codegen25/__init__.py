@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from codegen25.sample.options import Sampling
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from codegen25.sample.engine import Engine
 
-__all__ = ["__version__", "load"]
+__all__ = ["Sampling", "__version__", "load"]
 
 
 def load(model: str = "default", *, device: str = "cpu") -> Engine:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +32,20 @@ def rows(shard: TextShard, tokenizer: Tokenizer) -> Rows:
 def test_rows_hold_every_byte_once_and_in_order(rows: Rows, shard: TextShard) -> None:
     pieces = [piece for row in rows.rows for piece in row]
     assert pieces[0].start == 0 and pieces[-1].end == shard.total_bytes
-    assert all(a.end == b.start for a, b in itertools.pairwise(pieces))
+    assert all(a.end == b.start for a, b in pairwise(pieces))
     assert {p.end for p in pieces if p.final} == set(shard.ends.tolist())
     assert sum(p.final for p in pieces) == len(shard)
+
+
+def test_windows_bound_the_pieces_and_lose_nothing(shard: TextShard, tokenizer: Tokenizer) -> None:
+    rows = Rows(shard, tokenizer, LENGTH, Corruption(rate=0.0), seed=1, window=64)
+    pieces = [piece for row in rows.rows for piece in row]
+    assert pieces[0].start == 0 and pieces[-1].end == shard.total_bytes
+    assert all(a.end == b.start for a, b in pairwise(pieces))
+    sizes = [len(tokenizer.encode(shard.slice(p.start, p.end))) for p in pieces]
+    assert max(sizes) <= 66 and sum(map(len, rows.rows)) > 2 * len(rows)
+    full = [sum(len(rows.ids(i, 0)) for i in range(len(rows)))]
+    assert sum(full) > 0.7 * LENGTH * len(rows)
 
 
 def test_pieces_are_cut_at_line_borders(rows: Rows, shard: TextShard) -> None:

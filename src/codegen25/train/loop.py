@@ -54,7 +54,9 @@ class Trainer:
         self.tokenizer = Tokenizer.load(Path(recipe.tokenizer))
         self.shard = TextShard(Path(recipe.corpus))
         context = recipe.shape.context
-        self.rows = Rows(self.shard, self.tokenizer, context, recipe.corruption, recipe.seed)
+        self.rows = Rows(
+            self.shard, self.tokenizer, context, recipe.corruption, recipe.seed, recipe.window
+        )
         self.steps = max(1, math.ceil(recipe.epochs * len(self.rows) / recipe.batch))
         self.model = Llama(recipe.shape.config(self.tokenizer.vocab_size))
         initialize(self.model, torch.Generator().manual_seed(recipe.seed))

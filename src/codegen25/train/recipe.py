@@ -65,6 +65,8 @@ class Recipe:
                        be the recipe's. Empty: random weights.
     epochs             passes over the corpus; may be a fraction.
     batch              rows of `shape.context` tokens in a step, in chunks of `micro_batch`.
+    window             ids of context that a corrupted piece of a document has at most; 0: a row.
+                       Short windows hold more holes a row, each with little around it.
     order              "identical" in every epoch, as CodeGen2.5 did, or "reshuffled".
     dtype              of the matrix products: "float32", "bfloat16", or "auto", which measures
                        whether bfloat16 is faster on this machine.
@@ -79,6 +81,7 @@ class Recipe:
     epochs: float = 1.0
     batch: int = 16
     micro_batch: int = 16
+    window: int = 0
     order: str = "reshuffled"
     seed: int = 0
     dtype: str = "auto"
@@ -94,6 +97,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.batch < 1 or self.micro_batch < 1 or self.batch % self.micro_batch:
             raise UserError(f"batch {self.batch} is no multiple of micro_batch {self.micro_batch}")
+        if self.window and not 16 <= self.window <= self.shape.context:
+            raise UserError(f"window is {self.window}; it is 0 or 16 to {self.shape.context}")
         if self.epochs <= 0:
             raise UserError(f"epochs is {self.epochs}; it is above 0")
         choices = {

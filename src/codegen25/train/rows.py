@@ -39,18 +39,26 @@ class Piece:
 class Rows:
     """The rows of a split.
 
-    `length` targets a row; a sixteenth of it is kept free for what corruption adds.
+    `length` targets a row; a sixteenth of it is kept free for what corruption adds. `window` cuts
+    documents into pieces of at most so many ids, each corrupted by itself; 0 cuts at rows only.
     """
 
     def __init__(
-        self, shard: TextShard, tokenizer: Tokenizer, length: int, corruption: Corruption, seed: int
+        self,
+        shard: TextShard,
+        tokenizer: Tokenizer,
+        length: int,
+        corruption: Corruption,
+        seed: int,
+        window: int = 0,
     ) -> None:
         sentinels = Sentinels.of(tokenizer)
         if sentinels is None:
             raise UserError("the tokenizer lacks the infill sentinels; train one of ours")
         self.shard, self.tokenizer, self.sentinels = shard, tokenizer, sentinels
         self.length, self.corruption, self.seed = length, corruption, seed
-        self.rows = list(_split(shard, tokenizer, length - length // 16))
+        free = length - length // 16
+        self.rows = list(_split(shard, tokenizer, free, window or free))
         if not self.rows:
             raise UserError("the corpus holds no text for this split")
 
@@ -124,8 +132,10 @@ def _permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(n)
 
 
-def _split(shard: TextShard, tokenizer: Tokenizer, length: int) -> Iterator[list[Piece]]:
-    """Fill rows of `length` ids with documents in their order."""
+def _split(
+    shard: TextShard, tokenizer: Tokenizer, length: int, window: int
+) -> Iterator[list[Piece]]:
+    """Fill rows of `length` ids with documents in their order, in pieces of at most `window`."""
     sizes = _token_bytes(tokenizer)
     row: list[Piece] = []
     room = length
@@ -137,16 +147,19 @@ def _split(shard: TextShard, tokenizer: Tokenizer, length: int) -> Iterator[list
         for i, encoding in zip(batch, encodings, strict=True):
             ends = shard.start(i) + np.cumsum(sizes[np.array(encoding.ids, dtype=np.int64)])
             start, taken = shard.start(i), 0
-            while len(ends) - taken + 1 > room:
-                last = min(taken + room - 1, len(ends) - 2)
-                cut = _line_border(shard, start, int(ends[last])) if room > 1 else start
+            while len(ends) - taken + 1 > min(room, window):
+                size = min(room, window)
+                last = min(taken + size - 1, len(ends) - 2)
+                cut = _line_border(shard, start, int(ends[last])) if size > 1 else start
                 if cut > start:
                     row.append(Piece(start, cut, final=False))
-                    taken = int(np.searchsorted(ends, cut, side="right"))
+                    before, taken = taken, int(np.searchsorted(ends, cut, side="right"))
                     start = cut
-                if row:
+                    room -= taken - before
+                # What is left of a row is not worth a piece below a quarter of the window.
+                if row and (size < window or room < window // 4):
                     yield row
-                row, room = [], length
+                    row, room = [], length
             row.append(Piece(start, int(shard.ends[i]), final=True))
             room -= len(ends) - taken + 1
     if row:
