@@ -9,10 +9,10 @@ RUN := $(VENV)/bin
 .PHONY: demo test test-all check clean
 
 demo: $(VENV)/.run
-	@echo '$$ codegen25 complete examples/inventory.py --at 15:9 --verbose'
-	@$(RUN)/codegen25 complete examples/inventory.py --at 15:9 --verbose
-	@echo; echo '$$ codegen25 complete examples/inventory.py --at 15:9 --diff'
-	@$(RUN)/codegen25 complete examples/inventory.py --at 15:9 --diff
+	@echo '$$ codegen25 complete examples/inventory.py --at 15:1 --verbose'
+	@$(RUN)/codegen25 complete examples/inventory.py --at 15:1 --verbose
+	@echo; echo '$$ codegen25 complete examples/inventory.py --at 15:1 --diff'
+	@$(RUN)/codegen25 complete examples/inventory.py --at 15:1 --diff
 
 test: $(VENV)/.dev
 	$(RUN)/pytest

@@ -16,6 +16,7 @@ from tokenizers import Regex, models, pre_tokenizers, trainers
 
 from codegen25 import vocabulary
 from codegen25.data.shards import TextShard
+from codegen25.data.tokenize import bytes_per_token
 from codegen25.tokenizer import Tokenizer
 
 
@@ -46,7 +47,7 @@ def main(corpus: Path) -> None:
             trained(texts, size - specials, isolate_newlines=False),
             vocabulary.train(iter(texts), size),
         ]
-        rates = [vocabulary.bytes_per_token(each, corpus) for each in candidates]
+        rates = [bytes_per_token(each, corpus) for each in candidates]
         print(f"| {size} | " + " | ".join(f"{rate:.3f}" for rate in rates) + " |", flush=True)
 
 

@@ -95,10 +95,12 @@ def test_short_documents_and_full_rows_stay_causal() -> None:
 
 def test_the_masked_share_stays_in_its_bounds(source_texts: list[str]) -> None:
     bounded = Corruption(rate=1, mask_ratio=(0.1, 0.2), document_start=0, anchored=0)
-    text = source_texts[1]
+    text = "".join(source_texts)[:8000]
+    shares = []
     for seed in range(200):
-        spans = infill.draw_spans(text, Random(seed), bounded, 16)
-        assert sum(end - start for start, end in spans) <= len(text) // 2
+        spans = infill.draw_spans(text, Random(seed), bounded, 400)
+        shares.append(sum(end - start for start, end in spans) / len(text))
+    assert min(shares) >= 0.1 and sum(shares) / len(shares) < 0.25
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,13 @@ def test_the_causal_layout_is_the_text_itself(tokenizer: Tokenizer, form: Format
     assert prompt.ids == tokenizer.encode("x = ")
 
 
-def test_fill_in_the_middle_of_foreign_checkpoints(tokenizer: Tokenizer, form: Format) -> None:
+def test_fill_in_the_middle_is_only_asked_for_where_the_config_says_so(
+    tokenizer: Tokenizer,
+) -> None:
+    assert Layout.PSM not in Format.of(tokenizer).layouts
+    named = {"prefix": "<fim_prefix>", "suffix": "<fim_suffix>", "middle": "<fim_middle>"}
+    form = Format.of(tokenizer, {"infill": named})
+
     def text(layout: Layout) -> str:
         prompt = infill.compose("a", "b", tokenizer, form, budget=99, layout=layout)
         return spelled(tokenizer, prompt.ids)
@@ -204,13 +212,19 @@ class Foreign:
     def decode(self, ids: object) -> str:
         raise NotImplementedError
 
+    def is_special(self, token: int) -> bool:
+        return token < len(self.specials)
+
+    def cut(self, text: str, room: int, *, keep_end: bool) -> str:
+        return text[-room:] if keep_end else text[:room]
+
 
 def test_sentinels_named_in_the_config_win() -> None:
     foreign = Foreign("<a>", "<b>", "<c>", "<end>", "<fim_prefix>")
     named = {"prefix": "<a>", "suffix": "<b>", "middle": "<c>", "ends": ["<end>"]}
     form = Format.of(foreign, {"infill": named, "eos_token_id": [3, 9]})
     assert form.layouts == (Layout.PSM, Layout.SPM, Layout.CAUSAL)
-    assert form.ends == {3, 9}
+    assert form.ends == {3}  # 9 is an ordinary token here, so no end
     assert infill.compose("x", "y", foreign, form, budget=9).ids == [0, 220, 1, 221, 2]
 
 
@@ -284,6 +298,12 @@ def test_far_ends_are_cut_at_line_borders(tokenizer: Tokenizer, form: Format) ->
     assert len(before) > len(after) > 20
 
 
+def test_dense_text_far_away_does_not_starve_the_near(tokenizer: Tokenizer) -> None:
+    near = "".join(f"value_{i} = {i}\n" for i in range(100))
+    before, _ = infill.fit("漢字" * 10_000 + "\n" + near, "", 300, tokenizer)
+    assert len(before) > 280 and near.endswith(tokenizer.decode(before))
+
+
 def test_room_that_one_side_leaves_goes_to_the_other(tokenizer: Tokenizer) -> None:
     lines = "".join(f"value_{i} = {i}\n" for i in range(500))
     before, after = infill.fit("x = 1\n", lines, 100, tokenizer)
@@ -293,14 +313,3 @@ def test_room_that_one_side_leaves_goes_to_the_other(tokenizer: Tokenizer) -> No
 def test_a_single_endless_line_is_cut_inside(tokenizer: Tokenizer) -> None:
     before, after = infill.fit("x" * 10_000_000, "", 50, tokenizer)
     assert 0 < len(before) <= 50 and after == []
-
-
-# ---------------------------------------------------------------------------------- the end
-
-
-@given(st.lists(st.integers(0, 5)))
-def test_nothing_after_an_end_is_shown(ids: list[int]) -> None:
-    kept, ended = infill.trim(ids, {0, 1})
-    assert ended == (0 in ids or 1 in ids)
-    assert not {0, 1} & set(kept)
-    assert ids[: len(kept)] == kept

@@ -77,6 +77,8 @@ def empty_model(config: ModelConfig) -> Llama:
 def parse_config(raw: Mapping[str, Any], path: Path) -> ModelConfig:
     """A `config.json` as our configuration; whatever our forward pass lacks is a UserError."""
     names = raw.get("architectures") or [raw.get("model_type")]
+    if not isinstance(names, list):
+        raise UserError(f"{path}: architectures is {names!r}; it is a list")
     if names[0] not in ("LlamaForCausalLM", "llama"):
         raise UserError(f"{path}: architecture {names[0]} is unknown here; only LLaMA is supported")
     unsupported = {
@@ -127,6 +129,8 @@ def _positive(raw: Mapping[str, Any], key: str, default: int | None = None) -> i
 def _rope_theta(raw: Mapping[str, Any], path: Path) -> float:
     """Both spellings: `rope_parameters` of transformers 5, `rope_theta` + `rope_scaling` before."""
     rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
+    if not isinstance(rope, Mapping):
+        raise UserError(f"{path}: the rotary parameters are {rope!r}, which is no table")
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default":
         raise UserError(f"{path}: rope type {kind!r} is not supported; only the default is")
@@ -282,7 +286,10 @@ def save(
     }
     config = config_json(model.config, tokenizer, dtype)
     with replacing(folder) as staging:
-        save_file(tensors, staging / WEIGHTS, metadata={"format": "pt"})
+        try:
+            save_file(tensors, staging / WEIGHTS, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise UserError(f"{folder}: the weights cannot be written ({error})") from error
         (staging / WEIGHTS).chmod(0o644)  # the library writes it for its owner alone
         _write_json(staging / CONFIG, config)
         _write_json(staging / "generation_config.json", _generation_config(config, tokenizer))
@@ -293,7 +300,11 @@ def save(
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """A fresh directory that takes the place of `folder` when the block succeeds."""
+    """A fresh directory that takes the place of `folder` when the block succeeds.
+
+    Files that `folder` holds and the new one lacks (a model card, notes) come along.
+    """
+    folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = folder.with_name(f".{folder.name}.new-{os.getpid()}")
     old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
@@ -301,6 +312,9 @@ def replacing(folder: Path) -> Iterator[Path]:
     try:
         yield staging
         if folder.exists():
+            for path in folder.iterdir():
+                if path.is_file() and not (staging / path.name).exists():
+                    shutil.copy2(path, staging)
             folder.rename(old)
         staging.rename(folder)
     except BaseException:

@@ -48,6 +48,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2."""
     try:
+        if sys.stdout is None:
+            raise UserError("standard output is closed; there is nowhere to write to")
         code = app(standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
@@ -64,9 +66,11 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         say = getattr(error, "format_message", None)  # typer's own complaint about an argument
-        if say is None:
+        if say is not None:
+            fail(f"{say().rstrip('.')}; see codegen25 --help")
+        if os.environ.get("CODEGEN25_DEBUG"):
             raise
-        fail(f"{say().rstrip('.')}; see codegen25 --help")
+        fail(f"internal error: {error!r}; CODEGEN25_DEBUG=1 shows the traceback")
 
 
 def fail(message: str) -> None:
@@ -162,9 +166,9 @@ def tokenizer(
     ] = False,
 ) -> None:
     """Train a tokenizer on a corpus, or rebuild the original one."""
-    from codegen25 import vocabulary
+    from codegen25.data import tokenize
 
-    vocabulary.run(out, corpus, vocab_size, codegen25)
+    tokenize.run(out, corpus, vocab_size, codegen25)
 
 
 @app.command()
@@ -198,7 +202,10 @@ def evaluate(
     samples: Annotated[Path | None, typer.Option(help="Write every answer here (jsonl).")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Infill HumanEval's problems and run their tests: pass@1 with interval, stop rate."""
+    """Infill HumanEval's problems and run their tests: pass@1 with interval, stop rate.
+
+    This runs what the model writes, in processes with limits but with your rights.
+    """
     from codegen25.evaluate import command
 
     command.run(data, model, layout, max_tokens, limit, floor, samples, as_json)

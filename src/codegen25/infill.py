@@ -22,6 +22,13 @@ END_OF_TEXT = "<|endoftext|>"
 SEPARATOR = "<sep>"
 END_OF_MIDDLE = "<eom>"
 FIM = ("<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>")
+STRUCTURE = (
+    "<filename>", "<gh_stars>", "<issue_start>", "<issue_comment>", "<issue_closed>",
+    "<jupyter_start>", "<jupyter_text>", "<jupyter_code>", "<jupyter_output>", "<empty_output>",
+    "<commit_before>", "<commit_msg>", "<commit_after>", "<reponame>",
+)  # fmt: skip
+"""StarCoderData's structure tokens, in CodeGen2.5's order."""
+DUMMIES = tuple(f"<dummy_{i}>" for i in range(4))
 MAX_MASKS = 881
 
 _KNOWN_FIM = (
@@ -32,6 +39,7 @@ _KNOWN_FIM = (
     ("<PRE>", "<SUF>", "<MID>"),
 )
 """Prefix, suffix and middle sentinels of StarCoder, Qwen, DeepSeek and Code Llama."""
+_KNOWN_ENDS = (END_OF_TEXT, "▁<EOT>", "<EOT>")
 
 
 def mask(k: int) -> str:
@@ -42,11 +50,11 @@ def mask(k: int) -> str:
 class Encoder(Protocol):
     """What this module needs of a tokenizer."""
 
-    @property
-    def longest_token(self) -> int: ...
     def encode(self, text: str) -> list[int]: ...
     def decode(self, ids: Sequence[int]) -> str: ...
     def special(self, name: str) -> int | None: ...
+    def is_special(self, token: int) -> bool: ...
+    def cut(self, text: str, room: int, *, keep_end: bool) -> str: ...
 
 
 # ---------------------------------------------------------------------------------- sentinels
@@ -316,13 +324,23 @@ class Format:
         """
         config = config or {}
         eos = config.get("eos_token_id")
-        ends = {i for i in (eos if isinstance(eos, list) else [eos]) if isinstance(i, int)}
+        # An end id that is an ordinary token is a mistake of the config (CodeGen2.5-instruct has
+        # LLaMA's 2, which is "#" in its vocabulary) and would stop at every such character.
+        ends = {
+            i
+            for i in (eos if isinstance(eos, list) else [eos])
+            if isinstance(i, int) and tokenizer.is_special(i)
+        }
         named = config.get("infill") or {}
-        for name in (END_OF_TEXT, *named.get("ends", ())):
+        if not isinstance(named, Mapping):
+            raise UserError("config.json: infill is no table of prefix, suffix and middle")
+        for name in (*_KNOWN_ENDS, *named.get("ends", ())):
             if (i := tokenizer.special(name)) is not None:
                 ends.add(i)
         span = Sentinels.of(tokenizer)
-        return cls(frozenset(ends), span, _fim_sentinels(tokenizer, named))
+        # Our vocabularies reserve StarCoder's tokens too, but our models were not trained on them.
+        fim = None if span and not named else _fim_sentinels(tokenizer, named)
+        return cls(frozenset(ends), span, fim)
 
     @property
     def ends_of_span(self) -> frozenset[int]:
@@ -374,7 +392,7 @@ def compose(
         known = ", ".join(form.layouts)
         raise UserError(f"the model knows no {layout.value} layout; it knows {known}")
     if layout is Layout.CAUSAL:
-        return Prompt(_tail(prefix, budget, tokenizer), form.ends, layout)
+        return Prompt(_tail(prefix, budget, tokenizer), form.ends_of_span, layout)
     if layout in (Layout.PSM, Layout.SPM):
         assert form.fim is not None
         before, after = fit(prefix, suffix, budget - 3, tokenizer)
@@ -383,7 +401,7 @@ def compose(
             ids = [fim.prefix, *before, fim.suffix, *after, fim.middle]
         else:
             ids = [fim.prefix, fim.suffix, *after, fim.middle, *before]
-        return Prompt(ids, form.ends, layout)
+        return Prompt(ids, form.ends_of_span, layout)
     assert form.span is not None
     marks = form.span
     before, after = fit(prefix, suffix, budget - 4, tokenizer)
@@ -391,9 +409,9 @@ def compose(
     if layout is Layout.PLAIN:
         ids = [*before, marks.masks[0], *after, *hole]
     else:
-        held = min(anchor, len(prefix))
-        typed = before if not held else tokenizer.encode(prefix[held:])
-        anchored = _tail(prefix[:held], budget - 4 - len(after) - len(typed), tokenizer)
+        held, room = min(anchor, len(prefix)), budget - 4 - len(after)
+        typed = before if not held else _tail(prefix[held:], room, tokenizer)
+        anchored = _tail(prefix[:held], room - len(typed), tokenizer)
         ids = [*anchored, marks.masks[0], *after, *hole, *typed]
     return Prompt(ids, form.ends_of_span, layout)
 
@@ -447,19 +465,11 @@ def _head(text: str, room: int, tokenizer: Encoder) -> list[int]:
 def _cut(text: str, room: int, tokenizer: Encoder, *, keep_end: bool) -> list[int]:
     if room <= 0:
         return []
-    reach = room * tokenizer.longest_token
-    near = text[-reach:] if keep_end else text[:reach]
-    ids = tokenizer.encode(near)
-    if len(near) == len(text) and len(ids) <= room:
-        return ids
-    while True:
-        if len(ids) > room:
-            size = min(len(near) - 1, max(1, len(near) * room // len(ids)))
-            near = near[-size:] if keep_end else near[:size]
+    near = tokenizer.cut(text, room, keep_end=keep_end)
+    if len(near) < len(text):
         near = _snap(near, keep_end)
-        ids = tokenizer.encode(near)
-        if len(ids) <= room or len(near) == 1:
-            return ids[-room:] if keep_end else ids[:room]
+    ids = tokenizer.encode(near)
+    return ids[-room:] if keep_end else ids[:room]
 
 
 def _snap(near: str, keep_end: bool) -> str:
@@ -469,14 +479,3 @@ def _snap(near: str, keep_end: bool) -> str:
         return near[newline:] if newline <= len(near) // 2 else near
     newline = near.rfind("\n") + 1
     return near[:newline] if newline > len(near) // 2 else near
-
-
-# ---------------------------------------------------------------------------------- the end
-
-
-def trim(ids: Sequence[int], ends: Collection[int]) -> tuple[list[int], bool]:
-    """The ids before the first end id, and whether one was there."""
-    for i, token in enumerate(ids):
-        if token in ends:
-            return list(ids[:i]), True
-    return list(ids), False

@@ -10,6 +10,7 @@ from pathlib import Path
 from codegen25.errors import UserError
 
 DEFAULT = "default"
+HUB = "hf:"
 CACHE_VARIABLE = "CODEGEN25_CACHE"
 
 
@@ -30,7 +31,8 @@ def shipped_folder() -> Path:
 def cache_folder() -> Path:
     """Where downloaded or copied models are looked for."""
     root = os.environ.get(CACHE_VARIABLE)
-    return Path(root) if root else Path.home() / ".cache" / "codegen25"
+    # A user without a home directory (a bare container) has no cache, which is no error.
+    return Path(root or os.path.expanduser("~/.cache/codegen25"))  # noqa: PTH111
 
 
 def known() -> list[Known]:
@@ -49,8 +51,8 @@ def known() -> list[Known]:
 def resolve(name: str) -> Path:
     """The directory of a model.
 
-    "default" is the shipped model. A name with a slash that is no folder here is looked for on
-    the Hugging Face hub; that is the only way to the network, and it needs huggingface_hub.
+    "default" is the shipped model. "hf:owner/name" is fetched from the Hugging Face hub, or taken
+    from its cache: the only way to the network.
     """
     models = {model.name: model.folder for model in reversed(known())}
     if name == DEFAULT:
@@ -62,10 +64,12 @@ def resolve(name: str) -> Path:
         return models[name]
     if Path(name).is_dir():
         return Path(name)
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return _from_hub(name)
+    if name.startswith(HUB):
+        return _from_hub(name.removeprefix(HUB))
     names = ", ".join(models) or "none"
-    raise UserError(f"model {name!r} is unknown; give a model directory or one of: {names}")
+    raise UserError(
+        f"model {name!r} is unknown; give a model directory, hf:owner/name, or one of: {names}"
+    )
 
 
 def _from_hub(name: str) -> Path:
@@ -73,12 +77,11 @@ def _from_hub(name: str) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise UserError(
-            f"model {name!r} is no folder here; to fetch it from the Hugging Face hub, "
-            "pip install 'codegen25[hub]'"
+            f"to fetch {name} from the Hugging Face hub, pip install 'codegen25[hub]'"
         ) from error
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
     except Exception as error:
         raise UserError(
-            f"model {name!r} is no folder here and could not be fetched: {type(error).__name__}"
+            f"{name} could not be fetched from the Hugging Face hub: {type(error).__name__}"
         ) from error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import io
 import os
+import re
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -12,6 +15,8 @@ from pathlib import Path
 from codegen25.errors import UserError
 
 STDIN = "-"
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]*$")
+"""Lines as editors count them: form feeds and Unicode's separators do not end one."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class SourceFile:
     def read(cls, name: str) -> SourceFile:
         """Read a UTF-8 file, or standard input for "-"."""
         try:
+            if name == STDIN and sys.stdin is None:
+                raise UserError("standard input is closed; give a file")
             raw = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
         except OSError as error:
             raise UserError(f"{name}: {error.strerror or error}; give a file or - ") from error
@@ -45,9 +52,7 @@ class SourceFile:
         if at is None:
             return self.text, ""
         line, column = _parse_cursor(at)
-        lines = self.text.splitlines(keepends=True) if self.text else [""]
-        if self.text.endswith(("\n", "\r")):
-            lines.append("")
+        lines = _LINE.findall(self.text)
         if line > len(lines):
             raise UserError(f"{self.name}: no line {line}; it has {len(lines)}")
         width = len(lines[line - 1].rstrip("\r\n"))
@@ -60,8 +65,9 @@ class SourceFile:
 
     def diff(self, text: str) -> str:
         """A unified diff from this file to `text`."""
-        before, after = self.text.splitlines(keepends=True), text.splitlines(keepends=True)
-        lines = difflib.unified_diff(before, after, f"a/{self.name}", f"b/{self.name}")
+        before, after = io.StringIO(self.text, ""), io.StringIO(text, "")
+        name = self.name.lstrip("/")
+        lines = difflib.unified_diff(list(before), list(after), f"a/{name}", f"b/{name}")
         return "".join(
             line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
             for line in lines
@@ -70,6 +76,8 @@ class SourceFile:
     def replace(self, text: str) -> None:
         """Write `text` in the file's place: whole, or not at all. Its mode is kept."""
         path = Path(self.name).resolve()
+        if SourceFile.read(self.name) != self:
+            raise UserError(f"{self.name}: it changed meanwhile; nothing was written, ask again")
         try:
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             try:
@@ -77,7 +85,10 @@ class SourceFile:
                     file.write(text.encode("utf-8"))
                     file.flush()
                     os.fsync(file.fileno())
-                Path(temporary).chmod(path.stat().st_mode & 0o7777)
+                before = path.stat()
+                Path(temporary).chmod(before.st_mode & 0o7777)
+                with contextlib.suppress(PermissionError):
+                    os.chown(temporary, before.st_uid, before.st_gid)
                 Path(temporary).replace(path)
             except BaseException:
                 Path(temporary).unlink(missing_ok=True)
@@ -88,6 +99,8 @@ class SourceFile:
 
 def _parse_cursor(at: str) -> tuple[int, int]:
     line, colon, column = at.partition(":")
-    if not (colon and line.isdecimal() and column.isdecimal() and int(line) and int(column)):
+    if len(at) > 40 or not (
+        colon and line.isdecimal() and column.isdecimal() and int(line) and int(column)
+    ):
         raise UserError(f"--at {at}: give LINE:COL, both counted from 1, e.g. --at 12:5")
     return int(line), int(column)

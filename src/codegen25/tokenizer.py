@@ -5,6 +5,7 @@ User text is encoded with special tokens off, so `<eom>` in somebody's source is
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,8 @@ class Tokenizer:
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         backend.encode_special_tokens = True
+        backend.no_truncation()
+        backend.no_padding()
         self.backend = backend
 
     @classmethod
@@ -33,7 +36,10 @@ class Tokenizer:
 
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""
-        self.backend.save(str(path))
+        try:
+            self.backend.save(str(path))
+        except Exception as error:  # the library raises bare Exception, for a full disk too
+            raise UserError(f"{path}: cannot be written ({error})") from error
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`, every character taken literally. Lone surrogates are a UserError."""
@@ -42,6 +48,19 @@ class Tokenizer:
         except (UnicodeEncodeError, TypeError) as error:
             raise UserError("the text is not valid Unicode (a lone surrogate)") from error
         return ids
+
+    def cut(self, text: str, room: int, *, keep_end: bool) -> str:
+        """The end, or the beginning, of `text` that encodes to about `room` ids, at most that.
+
+        Only text within reach is encoded, so a large file costs no more than a small one.
+        """
+        reach = room * self.longest_token
+        near = text[-reach:] if keep_end else text[:reach]
+        offsets = self.backend.encode(near, add_special_tokens=False).offsets
+        if len(offsets) <= room:
+            return near
+        # A token may hold a part of a character; its offset is the whole character's.
+        return near[offsets[-room][0] :] if keep_end else near[: offsets[room - 1][1]]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, special tokens spelled out; bytes that are no UTF-8 become U+FFFD."""
@@ -61,6 +80,15 @@ class Tokenizer:
     def _special(self) -> dict[str, int]:
         added = self.backend.get_added_tokens_decoder()
         return {token.content: i for i, token in added.items() if token.special}
+
+    def is_special(self, token: int) -> bool:
+        """Whether an id is a special token's."""
+        return token in self._special.values()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the whole definition: equal hashes give equal ids."""
+        return hashlib.sha256(self.backend.to_str().encode()).hexdigest()
 
     @property
     def vocab_size(self) -> int:

@@ -8,22 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
-from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
-from codegen25.infill import END_OF_MIDDLE, END_OF_TEXT, FIM, SEPARATOR, mask
+from codegen25.infill import DUMMIES, END_OF_MIDDLE, END_OF_TEXT, FIM, SEPARATOR, STRUCTURE, mask
 from codegen25.tokenizer import Tokenizer
-
-STRUCTURE = (
-    "<filename>", "<gh_stars>", "<issue_start>", "<issue_comment>", "<issue_closed>",
-    "<jupyter_start>", "<jupyter_text>", "<jupyter_code>", "<jupyter_output>", "<empty_output>",
-    "<commit_before>", "<commit_msg>", "<commit_after>", "<reponame>",
-)  # fmt: skip
-"""StarCoderData's structure tokens, in CodeGen2.5's order."""
 
 SPACE_RUNS = tuple(" " * n for n in range(31, 1, -1))
 TAB_RUNS = tuple("\t" * n for n in range(9, 1, -1))
@@ -92,7 +83,7 @@ def _from_merges(
 
 def special_tokens(masks: int) -> list[str]:
     """The special tokens in id order, `<mask_1>` last."""
-    names = [END_OF_TEXT, *FIM, *STRUCTURE, *(f"<dummy_{i}>" for i in range(4))]
+    names = [END_OF_TEXT, *FIM, *STRUCTURE, *DUMMIES]
     return [*names, SEPARATOR, END_OF_MIDDLE, *(mask(k) for k in range(masks, 0, -1))]
 
 
@@ -177,27 +168,3 @@ def _byte_spelling() -> dict[int, str]:
 
 def _spell(token: bytes, spelling: Mapping[int, str]) -> str:
     return "".join(spelling[byte] for byte in token)
-
-
-def run(out: Path, corpus: Path | None, vocab_size: int, original: bool) -> None:
-    """`codegen25 tokenizer`: write a `tokenizer.json` and say what it is worth."""
-    if (corpus is None) == (not original):
-        raise UserError("give --corpus to train a tokenizer, or --codegen25 for the original one")
-    if corpus is None:
-        tokenizer = codegen25()
-    else:
-        shard = TextShard(corpus)
-        tokenizer = train(iter(shard), vocab_size)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staging = out.with_name(f".{out.name}.new")
-    tokenizer.save(staging)
-    staging.replace(out)
-    print(f"{out}: {tokenizer.vocab_size} ids")
-    if corpus is not None:
-        print(f"held-out bytes per token {bytes_per_token(tokenizer, corpus):.3f}")
-
-
-def bytes_per_token(tokenizer: Tokenizer, corpus: Path) -> float:
-    """Bytes of held-out text per id: what a vocabulary is compared by."""
-    shard = TextShard(corpus, "heldout")
-    return shard.total_bytes / max(1, sum(len(tokenizer.encode(text)) for text in shard))

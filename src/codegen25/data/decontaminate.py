@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -39,10 +40,10 @@ def problem_texts(path: Path) -> Iterable[str]:
     """The prompt with its solution of each row of a HumanEval-style jsonl (.gz)."""
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        for line in raw.decode().splitlines():
+        for line in filter(str.strip, raw.decode().split("\n")):
             row = json.loads(line)
             yield row["prompt"] + row["canonical_solution"] + row.get("suffix", "")
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
         raise UserError(
             f"{path}: not a HumanEval-style jsonl file ({error}); "
             "each row needs prompt and canonical_solution"

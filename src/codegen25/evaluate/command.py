@@ -32,18 +32,22 @@ def run(
     """Answer every task greedily, run the programs, print the scores."""
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: at least 1")
+    if samples is not None and not samples.absolute().parent.is_dir():
+        raise UserError(f"--samples {samples}: there is no such folder to write to")
     tasks = read_tasks(data)[:limit]
     name = "empty string" if floor else model
     infiller = (lambda task: ("", True)) if floor else _engine(model, layout, max_tokens)
     outcomes = _outcomes(tasks, infiller)
-    if samples is not None:
-        text = "".join(json.dumps(dataclasses.asdict(o)) + "\n" for o in outcomes)
-        samples.write_text(text, encoding="utf-8")
     scores = score(outcomes)
     if as_json:
         print(json.dumps({"model": name, "data": data.name, **dataclasses.asdict(scores)}))
     else:
         print(table(name, data.name, scores), end="")
+    if samples is not None:
+        text = "".join(json.dumps(dataclasses.asdict(o)) + "\n" for o in outcomes)
+        staging = samples.with_name(f".{samples.name}.new")
+        staging.write_text(text, encoding="utf-8")
+        staging.replace(samples)
 
 
 def table(model: str, data: str, scores: Scores) -> str:

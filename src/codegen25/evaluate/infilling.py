@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,10 +59,18 @@ def read_tasks(path: Path) -> list[Task]:
     try:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
         tasks = [Task(**{name: row[name] for name in names}) for row in rows]
         problems = {task.problem for task in tasks}
-    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        zlib.error,
+    ) as error:
         raise UserError(f"{path}: no HumanEval-Infill file ({error!r})") from error
     if not problems:
         raise UserError(f"{path}: no tasks in it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from codegen25 import checkpoint
 from codegen25.errors import UserError
-from codegen25.infill import Layout, Prompt, compose
+from codegen25.infill import Layout, Prompt, compose, compose_holes
 from codegen25.model import Cache
 from codegen25.sample.options import Sampling, check_samples
 from codegen25.sample.sampling import draw, generator
@@ -51,7 +51,9 @@ class Engine:
         self.model, self.tokenizer, self.form = loaded.model, loaded.tokenizer, loaded.form
         self.folder, self.device = loaded.folder, device
         self.context = self.model.config.max_position_embeddings
-        never = set(self.tokenizer.special_ids) - self.form.ends_of_span
+        # Rows of the embedding that no token has, and control tokens that end nothing.
+        spare = range(self.tokenizer.vocab_size, self.model.config.vocab_size)
+        never = {*self.tokenizer.special_ids, *spare} - self.form.ends_of_span
         self._never = torch.tensor(sorted(never), dtype=torch.long, device=device)
 
     @classmethod
@@ -81,6 +83,26 @@ class Engine:
     ) -> Completion:
         """What follows `text`, left to right."""
         return self.infill(text, "", max_tokens=max_tokens, sampling=sampling, layout="causal")
+
+    def infill_holes(
+        self,
+        segments: Sequence[str],
+        *,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        sampling: Sampling | None = None,
+    ) -> list[Completion]:
+        """The texts that belong between neighbouring `segments`, each knowing those before it."""
+        completions: list[Completion] = []
+        for _ in segments[1:]:
+            filled = [completion.text for completion in completions]
+            prompt = compose_holes(segments, filled, self.tokenizer, self.form)
+            if len(prompt.ids) + max_tokens > self.context:
+                raise UserError(
+                    f"the text around the holes takes {len(prompt.ids)} tokens; with "
+                    f"{max_tokens} to write it exceeds the model's {self.context}"
+                )
+            completions.append(self.answer(prompt, max_tokens, sampling or Sampling()))
+        return completions
 
     def prompt(
         self, prefix: str, suffix: str, *, max_tokens: int, layout: str | None = None

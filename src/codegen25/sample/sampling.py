@@ -7,6 +7,9 @@ from torch import Tensor
 
 from codegen25.sample.options import Sampling
 
+COLD = 1e-4
+"""Below this temperature only the likeliest token is left in float32."""
+
 
 def generator(sampling: Sampling, index: int) -> torch.Generator:
     """The generator of answer `index` of a request: the same draws whatever is asked beside it."""
@@ -15,7 +18,7 @@ def generator(sampling: Sampling, index: int) -> torch.Generator:
 
 def draw(logits: Tensor, sampling: Sampling, rng: torch.Generator) -> int:
     """The next id from logits (vocabulary,)."""
-    if sampling.temperature == 0:
+    if sampling.temperature < COLD:
         return int(logits.argmax())
     return int(torch.multinomial(probabilities(logits, sampling), 1, generator=rng))
 
@@ -29,5 +32,6 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
     ordered, order = whole.sort(descending=True, stable=True)
     # An id stays if the mass before it has not yet reached top_p, so at least one stays.
     stays = ordered.cumsum(-1) - ordered < sampling.top_p
+    stays[0] = True
     kept = torch.zeros_like(whole).scatter(0, order, ordered * stays)
     return kept / kept.sum()

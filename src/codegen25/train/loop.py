@@ -58,6 +58,7 @@ class Trainer:
             self.shard, self.tokenizer, context, recipe.corruption, recipe.seed, recipe.window
         )
         self.steps = max(1, math.ceil(recipe.epochs * len(self.rows) / recipe.batch))
+        self.end = min(self.steps, recipe.stop_after or self.steps)
         self.model = Llama(recipe.shape.config(self.tokenizer.vocab_size))
         initialize(self.model, torch.Generator().manual_seed(recipe.seed))
         if recipe.init:
@@ -105,7 +106,7 @@ class Trainer:
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.dtype == torch.float32:
             return nullcontext()
-        return torch.autocast(self.device, self.dtype)
+        return torch.autocast(torch.device(self.device).type, self.dtype)
 
     def train_step(self) -> tuple[float, int, int]:
         """One optimizer step; summed loss in nats, targets and source bytes come back."""
@@ -143,7 +144,7 @@ class Trainer:
         """
         saved = time.monotonic()
         with _interruptible() as stopped:
-            while self.step < self.steps and not stopped():
+            while self.step < self.end and not stopped():
                 start = time.monotonic()
                 total, count, size = self.train_step()
                 self.seconds += time.monotonic() - start
@@ -160,25 +161,30 @@ class Trainer:
                     self.save()
                     saved = time.monotonic()
             self.save()
-        return self.step >= self.steps
+        return self.step >= self.end
 
     def _progress(self, entry: dict[str, float]) -> Progress:
         rate = self.seconds / max(1, len(self.history))
         recent = self.history[-20:]
         return Progress(
             step=self.step,
-            steps=self.steps,
+            steps=self.end,
             epoch=self.step * self.recipe.batch / len(self.rows),
             loss=sum(e["loss"] for e in recent) / len(recent),
             bits_per_byte=sum(e["bits_per_byte"] for e in recent) / len(recent),
             tokens_per_second=self.recipe.batch * self.recipe.shape.context / rate,
-            seconds_left=rate * (self.steps - self.step),
+            seconds_left=rate * (self.end - self.step),
         )
 
     @torch.no_grad()
     def evaluate(self, rows: int = 64) -> float:
-        """Bits per byte of held-out text, left to right, over at most `rows` rows."""
+        """Bits per byte of held-out text, left to right, over at most `rows` rows.
+
+        NaN when nothing was held out.
+        """
         shard = TextShard(Path(self.recipe.corpus), "heldout")
+        if not shard.total_bytes:
+            return math.nan
         context = self.recipe.shape.context
         causal = Rows(shard, self.tokenizer, context, Corruption(rate=0.0), 0)
         nats, size = 0.0, 0
@@ -202,7 +208,10 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizers": [each.state_dict() for each in self.optimizers],
         }
-        torch.save(state, folder / STATE)
+        try:
+            torch.save(state, folder / STATE)
+        except RuntimeError as error:
+            raise UserError(f"{self.out}: the state cannot be written ({error})") from error
         log = {**self.facts(), "history": self.history}
         (folder / LOG).write_text(json.dumps(log) + "\n")
 
@@ -215,6 +224,8 @@ class Trainer:
             "torch": torch.__version__,
             "recipe": dataclasses.asdict(self.recipe),
             "corpus_sha256": self.shard.sha256,
+            "tokenizer_sha256": self.tokenizer.sha256,
+            "dtype": str(self.dtype).removeprefix("torch."),
             "corpus_bytes": self.shard.total_bytes,
             "parameters": self.model.config.parameters,
             "step": self.step,
@@ -231,12 +242,17 @@ class Trainer:
         A changed recipe is a UserError that names the fields.
         """
         log = checkpoint.read_json(self.out / LOG)
+        if not {"recipe", "tokenizer_sha256", "history"} <= log.keys():
+            raise UserError(f"{self.out / LOG}: not written by this version; start anew")
         before, now = log["recipe"], json.loads(json.dumps(dataclasses.asdict(self.recipe)))
         changed = [key for key in now if before.get(key) != now[key]]
         if changed:
             raise UserError(f"{self.out}: trained by another recipe; {', '.join(changed)} differ")
         if log["corpus_sha256"] != self.shard.sha256:
             raise UserError(f"{self.out}: trained on another corpus than {self.recipe.corpus}")
+        if log["tokenizer_sha256"] != self.tokenizer.sha256:
+            raise UserError(f"{self.out}: trained with another tokenizer")
+        self.dtype = getattr(torch, log["dtype"])  # "auto" must not choose anew halfway
         try:
             state = torch.load(self.out / STATE, map_location=self.device, weights_only=True)
         except Exception as error:
@@ -252,6 +268,10 @@ def _device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"device is {name}, but torch sees no GPU; use cpu or auto")
+    try:
+        torch.empty(0, device=name)
+    except RuntimeError as error:
+        raise UserError(f"device {name!r} cannot be used: {error}") from error
     return name
 
 

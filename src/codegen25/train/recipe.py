@@ -34,6 +34,12 @@ class Shape:
     context: int = 1024
     tied: bool = True
 
+    def __post_init__(self) -> None:
+        if min(self.layers, self.hidden) < 1 or self.context < 16:
+            raise UserError("shape: layers and hidden are at least 1, context at least 16")
+        if min(self.heads, self.kv_heads, self.feed_forward) < 0:
+            raise UserError("shape: heads, kv_heads and feed_forward are at least 0 (derived)")
+
     def config(self, vocab_size: int) -> ModelConfig:
         """The LLaMA of this shape over a vocabulary."""
         heads = self.heads or max(1, self.hidden // 64)
@@ -64,6 +70,7 @@ class Recipe:
     init               a model directory whose weights to start from; its shape and tokenizer must
                        be the recipe's. Empty: random weights.
     epochs             passes over the corpus; may be a fraction.
+    stop_after         steps after which to stop although the schedule has more to come; 0: never.
     batch              rows of `shape.context` tokens in a step, in chunks of `micro_batch`.
     window             ids of context that a corrupted piece of a document has at most; 0: a row.
                        Short windows hold more holes a row, each with little around it.
@@ -83,6 +90,7 @@ class Recipe:
     micro_batch: int = 16
     window: int = 0
     order: str = "reshuffled"
+    stop_after: int = 0
     seed: int = 0
     dtype: str = "auto"
     save_dtype: str = "float32"
@@ -99,8 +107,10 @@ class Recipe:
             raise UserError(f"batch {self.batch} is no multiple of micro_batch {self.micro_batch}")
         if self.window and not 16 <= self.window <= self.shape.context:
             raise UserError(f"window is {self.window}; it is 0 or 16 to {self.shape.context}")
-        if self.epochs <= 0:
-            raise UserError(f"epochs is {self.epochs}; it is above 0")
+        if not 0 < self.epochs < 1e9:
+            raise UserError(f"epochs is {self.epochs}; it is above 0 and finite")
+        if self.seed < 0 or self.stop_after < 0 or not self.save_minutes > 0:
+            raise UserError("seed and stop_after are at least 0, save_minutes is above 0")
         choices = {
             "order": ("identical", "reshuffled"),
             "dtype": ("auto", "float32", "bfloat16"),

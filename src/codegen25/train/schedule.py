@@ -26,7 +26,9 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.kind not in ("cosine", "wsd"):
             raise UserError(f"schedule.kind is {self.kind!r}; it is cosine or wsd")
-        if self.warmup < 0 or self.horizon < 1 or not (0 <= self.cooldown <= 1):
+        if not 0 <= self.final <= 1:
+            raise UserError("schedule: final lies between 0 and 1")
+        if self.warmup < 0 or not self.horizon >= 1 or not (0 <= self.cooldown <= 1):
             raise UserError("schedule: warmup >= 0, horizon >= 1, cooldown between 0 and 1")
 
     def factor(self, step: int, steps: int) -> float:
