@@ -250,3 +250,14 @@ def test_no_arguments_show_the_verbs(run: Run) -> None:
     code, out, _ = run()
     assert code == 0 and "complete" in out
     assert run("--version")[1].strip() == codegen25.__version__
+
+
+def test_the_first_token_does_not_wait_for_the_compiler(file: Path, model_dir: Path) -> None:
+    code = (
+        "import sys, codegen25\n"
+        f"codegen25.load({str(model_dir)!r}).infill('a', 'b', max_tokens=4)\n"
+        "heavy = {'torch._dynamo', 'torch._inductor', 'transformers'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

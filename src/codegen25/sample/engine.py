@@ -183,8 +183,8 @@ class Engine:
             stop_reason=reason,
             tokens=count,
             prompt_tokens=len(prompt.ids),
-            prefill_ms=1000 * (first - start),
-            decode_ms=1000 * (end - first),
+            prefill_ms=round(1000 * (first - start), 2),
+            decode_ms=round(1000 * (end - first), 2),
         )
         yield Piece(rest, completion)
 
