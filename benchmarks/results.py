@@ -50,14 +50,14 @@ def main(humaneval: Path, corpus: Path) -> None:
             "Single-line infilling",
             "Greedy, plain layout, the answer as emitted. 95 % intervals by bootstrap over the 164 "
             "problems.",
-            [*cli, "eval", data],
-            f"codegen25 eval {INFILL}",
+            [*cli, "eval", data, "--max-tokens", "64"],
+            f"codegen25 eval {INFILL} --max-tokens 64",
         ),
         measured(
             "The same, suffix first",
             "The layout in which a keystroke costs one token.",
-            [*cli, "eval", data, "--layout", "suffix_first"],
-            f"codegen25 eval {INFILL} --layout suffix_first",
+            [*cli, "eval", data, "--max-tokens", "64", "--layout", "suffix_first"],
+            f"codegen25 eval {INFILL} --max-tokens 64 --layout suffix_first",
         ),
         measured(
             "The floor",

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import codegen25
+from codegen25.errors import UserError
 from codegen25.infill import END_OF_MIDDLE
+from codegen25.source_file import SourceFile
 from conftest import Run
 
 SOURCE = "def add(a, b):\n    return \n\n\nprint(add(1, 2))\n"
@@ -137,6 +139,8 @@ BAD = {
     "a line too far": (["FILE", "--at", "9:1"], "no line 9"),
     "a column too far": (["FILE", "--at", "1:99"], "no column 99"),
     "an unknown model": (["FILE", "--model", "gpt"], "gpt"),
+    "a mistyped path": (["FILE", "--model", "runs/mono-tniy"], "runs/mono-tniy"),
+    "an endless cursor": (["FILE", "--at", "1:" + "9" * 5000], "LINE:COL"),
     "a folder that is no model": (["FILE", "--model", "/"], "no model directory"),
     "no tokens": (["FILE", "--max-tokens", "0"], "max-tokens"),
     "negative tokens": (["FILE", "--max-tokens", "-5"], "max-tokens"),
@@ -205,6 +209,23 @@ def test_nothing_phones_home(
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     assert run(*ask(model_dir, file, "--at", "2:12"))[0] == 0
+
+
+def test_lines_are_counted_as_editors_count_them() -> None:
+    text = "a = 1\n\x0c\nb = '\u2028'\r\nc\rd"
+    file = SourceFile("x.py", text)
+    lines = ["a = 1", "\x0c", "b = '\u2028'", "c", "d"]
+    for number, line in enumerate(lines, 1):
+        prefix, suffix = file.split(f"{number}:1")
+        assert prefix + suffix == text and suffix.startswith(line)
+
+
+def test_an_edit_made_meanwhile_is_not_overwritten(file: Path) -> None:
+    read = SourceFile.read(str(file))
+    file.write_text("somebody saved this\n")
+    with pytest.raises(UserError, match="changed meanwhile"):
+        read.replace("x")
+    assert file.read_text() == "somebody saved this\n"
 
 
 def shell(command: str, **variables: str) -> subprocess.CompletedProcess[str]:

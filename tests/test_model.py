@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from codegen25 import checkpoint
 from codegen25.infill import Prompt
-from codegen25.model import Cache, Llama, ModelConfig, initialize
+from codegen25.model import Cache, Llama, initialize
 from codegen25.sample.engine import Engine
 from codegen25.sample.options import Sampling
 from codegen25.tokenizer import Tokenizer
@@ -132,11 +132,6 @@ def test_the_original_seven_billion_are_accepted(tmp_path: Path) -> None:
     assert len(checkpoint.expected_shapes(model)) == 32 * 9 + 3
 
 
-def test_the_configuration_is_immutable() -> None:
-    config = Shape().config(4096)
-    assert isinstance(config, ModelConfig) and config == Shape().config(4096)
-
-
 def test_sampling_is_seeded(model_dir: Path) -> None:
     engine = Engine(checkpoint.load(model_dir))
     prompt = engine.prompt("x", "y", max_tokens=20)
@@ -144,3 +139,24 @@ def test_sampling_is_seeded(model_dir: Path) -> None:
     two = engine.answers(prompt, 20, Sampling(1.0, seed=5), 3)
     assert [c.text for c in one] == [c.text for c in two]
     assert len({c.text for c in one}) == 3
+
+
+def test_both_end_ids_end_every_layout_and_nothing_after_is_shown(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model scripted to write `x`, an end, and more."""
+    engine = Engine(checkpoint.load(model_dir))
+    assert engine.form.span is not None
+    x, y = engine.tokenizer.encode("x")[0], engine.tokenizer.encode("y")[0]
+    for end in engine.form.span.ends:
+        for layout in engine.form.layouts:
+            script = iter([x, end, y, y])
+            monkeypatch.setattr("codegen25.sample.engine.draw", lambda *a, s=script: next(s))
+            answer = engine.infill("a", "b", max_tokens=4, layout=layout)
+            assert (answer.text, answer.stop_reason, answer.tokens) == ("x", "end", 2)
+
+
+def test_several_holes_are_filled_in_turn(model_dir: Path) -> None:
+    engine = Engine(checkpoint.load(model_dir))
+    answers = engine.infill_holes(["def f(", "):\n    return ", "\n"], max_tokens=5)
+    assert len(answers) == 2 and all(answer.tokens <= 5 for answer in answers)

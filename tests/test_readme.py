@@ -43,7 +43,7 @@ def test_the_readme_has_blocks_to_run() -> None:
     assert sum(runnable(block.command) for block in blocks()) >= 4
 
 
-@pytest.mark.parametrize("block", filter(lambda b: runnable(b.command), blocks()), ids=str)
+@pytest.mark.parametrize("block", [b for b in blocks() if runnable(b.command)], ids=str)
 def test_a_block_prints_what_it_shows(block: Block, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -54,6 +54,15 @@ def test_a_block_prints_what_it_shows(block: Block, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     shown, printed = timeless(block.output), timeless(done.stdout)
     assert shown == printed, "\n".join(difflib.ndiff(shown.splitlines(), printed.splitlines()))
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    texts = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    programs = [text for text in texts if "import codegen25" in text]
+    assert programs
+    for program in programs:
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert done.returncode == 0 and done.stdout, done.stderr
 
 
 def timeless(text: str) -> str:
