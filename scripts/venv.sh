@@ -7,7 +7,7 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
     echo "codegen25 needs Python 3.11 or newer as $python; name one with make PYTHON=..." >&2
     exit 2
 fi
-[ -x "$folder/bin/pip" ] && exit 0
+"$folder/bin/python" -m pip --version >/dev/null 2>&1 && exit 0
 if ! "$python" -c 'import ensurepip' 2>/dev/null; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null
@@ -16,4 +16,4 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
         exit 2
     fi
 fi
-"$python" -m venv "$folder"
+"$python" -m venv --clear "$folder"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from codegen25 import checkpoint, cli, vocabulary
 from codegen25.data import pipeline
-from codegen25.data.sources import Package
+from codegen25.data.engines import Local
+from codegen25.data.recipe import DataRecipe
 from codegen25.model import Llama, initialize
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.recipe import Shape
@@ -39,13 +42,20 @@ def tokenizer(source_texts: list[str]) -> Tokenizer:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus of three packages made of a few of our own modules, some 40 kB."""
     files = sorted((ROOT / "src/codegen25").glob("*.py"), key=lambda f: f.stat().st_size)[-7:-1]
-    packages = [
-        Package(name, "1", "MIT", tuple((f, f.relative_to(ROOT).as_posix()) for f in part))
-        for name, part in (("a", files[:1]), ("b", files[1:3]), ("c", files[3:]))
-    ]
+    source = tmp_path_factory.mktemp("source")
+    for name, part in (("a", files[:1]), ("b", files[1:3]), ("c", files[3:])):
+        (source / name).mkdir()
+        for file in part:
+            shutil.copy(file, source / name)
     out = tmp_path_factory.mktemp("data") / "corpus"
-    pipeline.build(packages, out, marks=set(), heldout=0.4)
+    pipeline.build(folder_recipe(*sorted(source.iterdir()), heldout=0.4), out, Local(1))
     return out
+
+
+def folder_recipe(*folders: Path, **fields: Any) -> DataRecipe:
+    """A corpus of folders, each a repository, taken as they are."""
+    tables = tuple({"kind": "folder", "path": str(folder)} for folder in folders)
+    return DataRecipe(tables, **{"licenses": "any", "redact": False, **fields})
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from codegen25 import memory
 from codegen25.errors import UserError
 from codegen25.infill import Format
 from codegen25.model import Llama, ModelConfig
@@ -256,7 +256,7 @@ def _require_memory(
     if device != "cpu":
         return
     need = config.parameters * (dtype or torch.float32).itemsize
-    free = psutil.virtual_memory().available
+    free = memory.available()
     if need > free:
         raise UserError(
             f"{folder}: the weights take {need / 1e9:.1f} GB, {free / 1e9:.1f} GB of memory are "

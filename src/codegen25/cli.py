@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -132,26 +133,40 @@ def complete(
 
 @app.command()
 def data(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Folders, archives, .jsonl[.gz|.zst] and .parquet files, installed[:SITE], "
+            "stdlib, pip:NAME, npm:NAME, debian:NAME, hf:OWNER/NAME. Default: stdlib installed.",
+            show_default=False,
+        ),
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="A recipe in TOML instead; see recipes/data.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The corpus folder to write.")] = Path("corpus"),
-    site: Annotated[
-        Path | None, typer.Option(help="A site-packages folder; default: this environment's.")
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override a field of the recipe: key=value, TOML values."),
     ] = None,
-    stdlib: Annotated[bool, typer.Option(help="Include the standard library.")] = True,
-    heldout: Annotated[float, typer.Option(help="Share of bytes set aside, by package.")] = 0.01,
-    max_package_kb: Annotated[
-        int | None, typer.Option(help="Take at most this much of any one package.")
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Write token shards too, by this tokenizer.json.")
     ] = None,
-    decontaminate: Annotated[
-        list[Path] | None,
-        typer.Option(help="Drop files that overlap with this jsonl too (HumanEval always)."),
-    ] = None,
-    seed: Seed = 0,
+    engine: Annotated[str, typer.Option(help="local, or ray (see docs/data.md).")] = "local",
+    workers: Annotated[int, typer.Option(help="Processes; 0: one a core.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Make a corpus from the permissively licensed Python source installed here."""
+    """Make a corpus: filtered, deduplicated, redacted, decontaminated.
+
+    A run that was stopped goes on where it was when it is started again.
+    """
+    from codegen25 import settings
     from codegen25.data import command
 
-    command.run(out, site, stdlib, heldout, max_package_kb, decontaminate or [], seed, as_json)
+    fields = settings.pairs(overrides or [])
+    if tokenizer is not None:
+        fields["tokenizer"] = json.dumps(tokenizer)
+    command.run(sources or [], recipe, out, fields, engine, workers, as_json)
 
 
 @app.command()
@@ -209,6 +224,37 @@ def evaluate(
     from codegen25.evaluate import command
 
     command.run(data, model, layout, max_tokens, limit, floor, samples, as_json)
+
+
+bench = typer.Typer(
+    help="Measure, beside the peers and the floor, in one run.", no_args_is_help=True
+)
+app.add_typer(bench, name="bench")
+
+
+@bench.command("data")
+def bench_data(
+    folder: Annotated[Path, typer.Argument(help="Source files to measure on.")],
+    megabytes: Annotated[float, typer.Option(help="Take so much of them for single steps.")] = 20.0,
+    corpus: Annotated[
+        Path | None, typer.Option(help="Measure tokenising too, by this corpus's tokenizer.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="With --corpus: what corruption costs this training.")
+    ] = None,
+    documents: Annotated[
+        int, typer.Option(help="Near-deduplicate so many, beside the peers; 0: not.")
+    ] = 2000,
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds of that.")] = 1,
+    peers_python: Annotated[
+        str, typer.Option(help="The Python that has datasketch, datatrove and rensa.")
+    ] = sys.executable,
+    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON here.")] = None,
+) -> None:
+    """Megabytes a second of every step of `data`, and of the whole."""
+    from codegen25.bench import command
+
+    command.run_data(folder, megabytes, corpus, recipe, documents, rounds, peers_python, out)
 
 
 @app.command()

@@ -28,6 +28,8 @@ STRUCTURE = (
     "<commit_before>", "<commit_msg>", "<commit_after>", "<reponame>",
 )  # fmt: skip
 """StarCoderData's structure tokens, in CodeGen2.5's order."""
+METADATA = ("<reponame>", "<filename>", "<gh_stars>")
+"""Those that head a document of source, up to the end of their line."""
 DUMMIES = tuple(f"<dummy_{i}>" for i in range(4))
 MAX_MASKS = 881
 
@@ -55,6 +57,21 @@ class Encoder(Protocol):
     def special(self, name: str) -> int | None: ...
     def is_special(self, token: int) -> bool: ...
     def cut(self, text: str, room: int, *, keep_end: bool) -> str: ...
+
+
+def encode_marked(raw: bytes, marks: Sequence[tuple[int, str]], tokenizer: Encoder) -> list[int]:
+    """Ids of UTF-8 text with the special tokens of `marks`, (byte offset, name), put before.
+
+    An unknown special token is a UserError: the record cannot be told from plain text without it.
+    """
+    borders = [*(at for at, _ in marks), len(raw)]
+    ids = tokenizer.encode(raw[: borders[0]].decode())
+    for (at, name), end in zip(marks, borders[1:], strict=True):
+        token = tokenizer.special(name)
+        if token is None:
+            raise UserError(f"the tokenizer lacks {name}, which the corpus uses; train one of ours")
+        ids += [token, *tokenizer.encode(raw[at:end].decode())]
+    return ids
 
 
 # ---------------------------------------------------------------------------------- sentinels
@@ -124,6 +141,9 @@ class Corruption:
     line_end        spans from inside a line, or from its first letter, to the line's end: what an
                     editor asks for most.
     line_start      spans from a line start to anywhere.
+    stop_at_line    of the documents with one span from their start or a line's: how many of the
+                    spans end where a line does, before or after its newline. Cursors stand there;
+                    from spans that end at any character a small model learns to end anywhere.
     """
 
     rate: float = 0.5
@@ -137,12 +157,13 @@ class Corruption:
     line_weights: tuple[float, ...] = (0.6, 0.15, 0.08, 0.06, 0.04, 0.03, 0.02, 0.02)
     line_end: float = 0.3
     line_start: float = 0.1
+    stop_at_line: float = 0.6
 
     def __post_init__(self) -> None:
         low, high = self.mask_ratio
         shares = (
             self.rate, self.document_start, self.anchored, self.document_start + self.anchored,
-            self.whole_lines, self.line_end, self.line_start,
+            self.whole_lines, self.line_end, self.line_start, self.stop_at_line,
             self.whole_lines + self.line_end + self.line_start,
         )  # fmt: skip
         if not (0 <= low <= high <= 1) or not all(0 <= share <= 1 for share in shares):
@@ -203,7 +224,7 @@ def draw_spans(text: str, rng: Random, corruption: Corruption, most: int) -> lis
     kind = rng.random()
     if kind < corruption.document_start + corruption.anchored:
         start = 0 if kind < corruption.document_start else rng.choice(lines)
-        return [(start, rng.randint(start + 1, n - 1))] if start < n - 1 else []
+        return [(start, _stop(text, start, rng, corruption))] if start < n - 1 else []
     wanted = rng.uniform(*corruption.mask_ratio) * n
     spans: list[Span] = []
     masked = 0
@@ -216,6 +237,17 @@ def draw_spans(text: str, rng: Random, corruption: Corruption, most: int) -> lis
         if masked >= wanted or len(spans) == most:
             break
     return sorted(spans)
+
+
+def _stop(text: str, start: int, rng: Random, corruption: Corruption) -> int:
+    """Where the one span of a document that begins at `start` ends, before the document does."""
+    end = rng.randint(start + 1, len(text) - 1)
+    if rng.random() < corruption.stop_at_line:
+        newline = text.find("\n", end - 1)
+        border = newline + (rng.random() < 0.5)
+        if newline >= 0 and start < border < len(text):
+            return border
+    return end
 
 
 def _draw_span(

@@ -94,7 +94,7 @@ def codegen25() -> Tokenizer:
     Layout: HF commits multi_P@f319d912 and mono_P@94ea6ac9.
     """
     ranks = _gpt2_ranks()
-    spelling = _byte_spelling()
+    spelling = byte_spelling()
     vocab = {_spell(token, spelling): rank for token, rank in ranks.items()}
     merges = [(_spell(a, spelling), _spell(b, spelling)) for a, b in merges_of(ranks)]
     runs = [_spell(run.encode(), spelling) for run in SPACE_RUNS + TAB_RUNS]
@@ -159,7 +159,7 @@ def _byte_level(backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
     return backend
 
 
-def _byte_spelling() -> dict[int, str]:
+def byte_spelling() -> dict[int, str]:
     """GPT-2's printable stand-in for each byte (openai/gpt-2 encoder.py, bytes_to_unicode)."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]

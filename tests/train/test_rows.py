@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codegen25.data import pipeline
-from codegen25.data.shards import TextShard
-from codegen25.data.sources import Package
-from codegen25.infill import Corruption
+from codegen25.data.documents import Document
+from codegen25.data.metadata import with_metadata
+from codegen25.data.shards import ShardWriter, TextShard, write_header
+from codegen25.infill import Corruption, decode_corrupted, restore
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.rows import IGNORE, Rows, sample_at
 from codegen25.train.spans import realised
@@ -67,13 +67,21 @@ def test_a_causal_row_is_the_text_itself(shard: TextShard, tokenizer: Tokenizer)
     assert tokenizer.decode(ids) == "<|endoftext|>".join(shard) + "<|endoftext|>"
 
 
-def test_no_span_crosses_a_document(rows: Rows) -> None:
-    marks = rows.sentinels
+def test_every_corrupted_piece_is_a_piece_of_one_document(rows: Rows, shard: TextShard) -> None:
+    corrupted_pieces = 0
     for row in range(len(rows)):
         ids = rows.ids(row, 0)
-        opened = ids.count(marks.separator)
-        assert opened <= len(rows.rows[row])
-        assert ids.count(marks.end_of_middle) == sum(ids.count(mask) for mask in marks.masks) / 2
+        for piece, (corrupted, part) in zip(rows.rows[row], rows.corrupted(row, 0), strict=True):
+            document = int(np.searchsorted(shard.ends, piece.start, side="right"))
+            assert shard.start(document) <= piece.start < piece.end <= shard.ends[document]
+            if corrupted is not None:
+                corrupted_pieces += 1
+                text = shard.slice(piece.start, piece.end)
+                assert restore(corrupted) == text
+                assert decode_corrupted(part, rows.tokenizer, rows.sentinels) == corrupted
+            assert ids[: len(part)] == part
+            ids = ids[len(part) :]
+    assert corrupted_pieces > len(rows) / 2
 
 
 def test_corruption_is_a_function_of_seed_epoch_and_row(rows: Rows) -> None:
@@ -114,18 +122,51 @@ def test_reshuffled_epochs_differ() -> None:
 def test_awkward_documents_end_and_lose_nothing(
     text: str, tmp_path: Path, tokenizer: Tokenizer
 ) -> None:
-    (tmp_path / "a.py").write_text(text)
-    package = Package("p", "1", "MIT", ((tmp_path / "a.py", "a.py"),))
-    monkey = pytest.MonkeyPatch()
-    with monkey.context() as patch:
-        patch.setattr(pipeline.filters, "text_reason", lambda d: None)
-        patch.setattr(pipeline.filters, "syntax_reason", lambda d: None)
-        pipeline.build([package], tmp_path / "c", marks=set(), heldout=0)
-    rows = Rows(TextShard(tmp_path / "c"), tokenizer, 64, Corruption(rate=0.0), 0)
+    with ShardWriter(tmp_path, "train") as writer:
+        writer.add(Document(text, "a.py", "p"))
+    write_header(tmp_path, {"train": writer.entry})
+    rows = Rows(TextShard(tmp_path), tokenizer, 64, Corruption(rate=0.0), 0)
     ids = [i for row in range(len(rows)) for i in rows.ids(row, 0)]
     assert tokenizer.decode(ids) == text + "<|endoftext|>"
 
 
 def test_the_realised_distribution_is_shown(rows: Rows) -> None:
-    text = realised(rows, rows.corruption)
+    text = realised(rows)
     assert "causal" in text and "whole lines" in text
+
+
+BODY = "".join(f"def function_{i}(value):\n    return value + {i}\n\n" for i in range(20))
+
+
+def marked(folder: Path, *documents: Document) -> TextShard:
+    with ShardWriter(folder, "train") as writer:
+        for document in documents:
+            writer.add(document)
+    write_header(folder, {"train": writer.entry})
+    return TextShard(folder)
+
+
+def test_metadata_stands_before_a_corrupted_body(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    headed = with_metadata(1.0)(Document(BODY, "a.py", "me/mine", stars=17))
+    assert isinstance(headed, Document) and len(headed.marks) == 3
+    rows = Rows(marked(tmp_path, headed), tokenizer, 2048, Corruption(rate=1.0), seed=1)
+    ids = rows.ids(0, 0)
+    assert tokenizer.decode(ids).startswith("<reponame>me/mine<filename>a.py<gh_stars>10-100\n")
+    assert ids.count(rows.sentinels.separator) == 1
+    ((corrupted, _),) = rows.corrupted(0, 0)
+    assert corrupted is not None and restore(corrupted) == BODY
+
+
+def test_records_keep_their_marks_and_stay_causal(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    commit = Document(
+        f"{BODY}fix{BODY}", "c", "r",
+        marks=((0, "<commit_before>"), (len(BODY), "<commit_msg>"),
+               (len(BODY) + 3, "<commit_after>"), (2 * len(BODY) + 3, "<issue_closed>")),
+    )  # fmt: skip
+    plain = Document(BODY, "p", "r", marks=((0, "<jupyter_start>"),))
+    rows = Rows(marked(tmp_path, commit, plain), tokenizer, 64, Corruption(rate=1.0), seed=1)
+    ids = [i for row in range(len(rows)) for i in rows.ids(row, 0)]
+    assert tokenizer.decode(ids) == (
+        f"<commit_before>{BODY}<commit_msg>fix<commit_after>{BODY}<issue_closed><|endoftext|>"
+        f"<jupyter_start>{BODY}<|endoftext|>"
+    )

@@ -1,45 +1,66 @@
-"""`codegen25 data`: the corpus of what is installed."""
+"""`codegen25 data`: a corpus from a recipe, or from sources named on the command line."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from codegen25.data import decontaminate, pipeline, sources
+from codegen25 import settings
+from codegen25.data import pipeline, report
+from codegen25.data import recipe as recipes
+from codegen25.data.engines import engine
+from codegen25.data.recipe import DataRecipe
+from codegen25.data.sources import table_of
 from codegen25.errors import UserError
+
+INSTALLED = ("stdlib", "installed")
+"""The sources when none is named."""
+OWN = ("folder", "archive", "table")
+"""Kinds whose licence is the user's affair: files that they named one by one."""
 
 
 def run(
+    sources: Sequence[str],
+    recipe: Path | None,
     out: Path,
-    site: Path | None,
-    stdlib: bool,
-    heldout: float,
-    max_package_kb: int | None,
-    against: list[Path],
-    seed: int,
+    overrides: Mapping[str, str],
+    engine_name: str,
+    workers: int,
     as_json: bool,
 ) -> None:
     """Build the corpus and print its report."""
-    if not 0 <= heldout < 1:
-        raise UserError(f"--heldout {heldout}: a share from 0 to below 1")
-    if max_package_kb is not None and max_package_kb < 1:
-        raise UserError(f"--max-package-kb {max_package_kb}: at least 1")
-    packages = sources.installed_packages(site)
-    if stdlib:
-        packages.insert(0, sources.standard_library())
-    marks = decontaminate.shipped() | decontaminate.collect(against)
-    report = pipeline.build(
-        packages,
-        out,
-        marks=marks,
-        heldout=heldout,
-        seed=seed,
-        max_package_bytes=max_package_kb * 1000 if max_package_kb else None,
-        progress=_progress if sys.stderr.isatty() else lambda package: None,
-    )
-    print(json.dumps(report) if as_json else pipeline.report_table(report), end="")
+    if recipe is not None and sources:
+        raise UserError("give sources or --recipe, not both")
+    made_by = recipes.load(recipe, overrides) if recipe else of_sources(sources, overrides)
+    made = pipeline.build(made_by, out, engine(engine_name, workers), _progress())
+    if as_json:
+        print(json.dumps(made))
+        return
+    print(report.markdown(made), end="")
+    if not made["splits"]["heldout"]["documents"] and made_by.heldout:
+        print("\nNothing is held out; that takes several repositories, none of them large.")
 
 
-def _progress(package: str) -> None:
-    print(f"\r\033[Kreading {package}", end="", file=sys.stderr, flush=True)
+def of_sources(sources: Sequence[str], overrides: Mapping[str, str]) -> DataRecipe:
+    """The recipe for sources named on the command line.
+
+    Packages must be permissively licensed; a folder or file that the user names is taken as it is.
+    """
+    tables = [table_of(source) for source in sources or INSTALLED]
+    own = all(table["kind"] in OWN for table in tables)
+    base: dict[str, Any] = {"sources": tables, "licenses": "any" if own else "permissive"}
+    return settings.overridden(DataRecipe, base, overrides, "--set")
+
+
+def _progress() -> pipeline.Progress:
+    if not sys.stderr.isatty():
+        return lambda what, done, of: None
+
+    def show(what: str, done: int, of: int) -> None:
+        count = f" {done}/{of}" if of > 1 else ""
+        print(f"\r\033[K{what}{count}", end="" if done < of else "\r\033[K", file=sys.stderr)
+
+    return show

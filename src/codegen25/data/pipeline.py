@@ -1,173 +1,205 @@
-"""From installed source to a corpus: read, filter, deduplicate, decontaminate, split, write."""
+"""From sources to a corpus: parts made in parallel, a selection over all of them, shards.
+
+    sources → tasks → parts (read, judge, keys)      parts.py      in parallel, each kept when done
+            → selection (twins, shares, split)       selection.py  over keys and sizes only
+            → text shards → token shards             here, tokens.py
+
+The working folder `.NAME.work` beside the corpus holds the parts; a run that was killed goes on
+from them and writes the same bytes. It is removed when the corpus stands.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import errno
+import fcntl
 import json
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from codegen25 import __version__
-from codegen25.data import dedup, filters
-from codegen25.data.decontaminate import contaminated
-from codegen25.data.documents import Document, Tally, keep_unless
-from codegen25.data.shards import FORMAT, HEADER, write_shard
-from codegen25.data.sources import STDLIB, Package, read
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen25.data import report, tokens
+from codegen25.data.documents import Count, Document, Tally
+from codegen25.data.engines import Engine
+from codegen25.data.metadata import with_metadata
+from codegen25.data.order import repository_order
+from codegen25.data.parts import COUNTS, HITS, PartTask, open_part
+from codegen25.data.recipe import DataRecipe
+from codegen25.data.selection import Listing, draw, held_out, select
+from codegen25.data.shards import ShardWriter, TextShard, write_header
+from codegen25.data.sources import from_table
 from codegen25.errors import UserError
+from codegen25.tokenizer import Tokenizer
+
+SPLITS = ("train", "heldout")
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many of how many."""
 
 
 def build(
-    packages: Sequence[Package],
+    recipe: DataRecipe,
     out: Path,
-    *,
-    marks: set[int],
-    heldout: float = 0.01,
-    seed: int = 0,
-    max_package_bytes: int | None = None,
-    progress: Callable[[str], None] = lambda package: None,
+    engine: Engine,
+    progress: Progress = lambda what, done, of: None,
 ) -> dict[str, Any]:
-    """Build the corpus folder `out` from `packages` and return its report.
+    """Build the corpus folder `out` and return its report.
 
-    `marks` are fingerprints of evaluation problems. `heldout` is the share of bytes set aside, by
-    whole packages. `max_package_bytes` keeps any one package but the standard library from
-    dominating. `out` appears whole or not at all; an existing `out` is a UserError.
+    `out` appears whole or not at all; an existing `out` is a UserError.
     """
     if out.exists():
         raise UserError(f"{out} exists already; name another folder with --out or remove it")
-    tally = Tally()
-    permissive = [package for package in packages if package.permissive]
-    duplicate = dedup.seen_before()
-    leaked = contaminated(marks)
-    documents: list[Document] = []
-    for package in permissive:
-        progress(package.name)
-        found: Iterable[Document] = read(package, tally)
-        for reason in (
-            filters.path_reason, filters.text_reason, duplicate, filters.syntax_reason, leaked,
-        ):  # fmt: skip
-            found = keep_unless(found, reason, tally)
-        limit = None if package.name == STDLIB else max_package_bytes
-        documents += _capped(list(found), limit, seed, tally)
-    if not documents:
-        raise UserError("no permissively licensed source was found; name a folder with --site")
-    for document in documents:
-        tally.keep(document)
-    held = held_out_packages(tally.kept_bytes, heldout, seed)
-    documents.sort(key=lambda document: _draw(seed, document.package, document.path))
-    report = _report(packages, tally, held, seed)
-    _write(out, documents, held, report)
-    return report
-
-
-def held_out_packages(sizes: Counter[str], share: float, seed: int) -> set[str]:
-    """Packages, drawn by hash, whose bytes together reach `share` of the whole.
-
-    A package larger than a third of that is never drawn, so that several are held out.
-    """
-    total = sum(sizes.values())
-    held: set[str] = set()
-    reached = 0
-    for package in sorted(sizes, key=lambda name: _draw(seed, name)):
-        if reached >= share * total:
-            break
-        if sizes[package] <= share * total / 3:
-            held.add(package)
-            reached += sizes[package]
-    return held
-
-
-def _draw(seed: int, *names: str) -> bytes:
-    """A key that orders things at random, the same on every machine."""
-    return hashlib.sha256("\0".join((str(seed), *names)).encode()).digest()
-
-
-def _capped(
-    documents: list[Document], limit: int | None, seed: int, tally: Tally
-) -> list[Document]:
-    if limit is None:
-        return documents
-    kept, size = [], 0
-    for document in sorted(documents, key=lambda d: _draw(seed, d.package, d.path)):
-        if size + document.size > limit:
-            tally.drop(document.package, "over the package's share")
-        else:
-            kept.append(document)
-            size += document.size
-    return kept
-
-
-def _report(packages: Sequence[Package], tally: Tally, held: set[str], seed: int) -> dict[str, Any]:
-    drops: Counter[str] = Counter()
-    for counts in tally.dropped.values():
-        drops.update(counts)
-    rows = [
-        {
-            "package": package.name,
-            "version": package.version,
-            "license": package.license,
-            "permissive": package.permissive,
-            "split": "heldout" if package.name in held else "train",
-            "documents": tally.kept[package.name],
-            "bytes": tally.kept_bytes[package.name],
-            "dropped": dict(sorted(tally.dropped.get(package.name, Counter()).items())),
-        }
-        for package in packages
-    ]
-    return {"codegen25": __version__, "seed": seed, "dropped": dict(drops), "packages": rows}
-
-
-def report_table(report: dict[str, Any]) -> str:
-    """The report as Markdown: totals, what was dropped and why, a row for each package."""
-    rows = report["packages"]
-    used = [row for row in rows if row["documents"]]
-    by_split: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for row in used:
-        totals = by_split[row["split"]]
-        totals[0] += 1
-        totals[1] += row["documents"]
-        totals[2] += row["bytes"]
-    lines = ["| split | packages | documents | MB |", "|---|---|---|---|"]
-    for split, (count, documents, size) in sorted(by_split.items()):
-        lines.append(f"| {split} | {count} | {documents:,} | {size / 1e6:.2f} |")
-    lines += ["", "| dropped because | files |", "|---|---|"]
-    for reason, count in sorted(report["dropped"].items(), key=lambda item: -item[1]):
-        lines.append(f"| {reason} | {count:,} |")
-    lines += [
-        "",
-        "| package | version | licence | split | documents | kB |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in used:
-        lines.append(
-            f"| {row['package']} | {row['version']} | {row['license']} | {row['split']} "
-            f"| {row['documents']} | {row['bytes'] // 1000} |"
-        )
-    refused = [f"{r['package']} ({r['license'] or 'unknown'})" for r in rows if not r["permissive"]]
-    if refused:
-        lines += ["", "Left out for their licence: " + ", ".join(refused) + "."]
-    return "\n".join(lines) + "\n"
-
-
-def _write(
-    out: Path, documents: Sequence[Document], held: set[str], report: dict[str, Any]
-) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staging = out.with_name(f".{out.name}.{os.getpid()}")
-    staging.mkdir()
-    try:
-        splits = {
-            "train": write_shard(staging, "train", [d for d in documents if d.package not in held]),
-            "heldout": write_shard(staging, "heldout", [d for d in documents if d.package in held]),
-        }
-        (staging / "report.json").write_text(json.dumps(report, indent=1) + "\n")
-        (staging / "report.md").write_text(report_table(report))
-        header = {"format": FORMAT, "splits": splits}
-        (staging / HEADER).write_text(json.dumps(header, indent=1) + "\n")
-        staging.rename(out)
-    except BaseException:
+    if recipe.tokenizer:
+        Tokenizer.load(Path(recipe.tokenizer))
+    work = out.with_name(f".{out.name}.work")
+    with _working(work), _disk_errors(work):
+        parts = _make_parts(recipe, work, engine, progress)
+        tally, hits = _counts(parts)
+        listing = Listing.of(parts)
+        progress("looking for twins", 0, 1)
+        kept = select(listing, recipe, engine, tally)
+        if not len(kept):
+            raise UserError(f"nothing is left for a corpus: {report.why_empty(tally)}")
+        splits = _split(listing, kept, recipe)
+        staging = work / "corpus"
         shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        entries = {
+            split: _write_text(staging, split, listing, chosen, recipe)
+            for split, chosen in splits.items()
+        }
+        write_header(staging, entries)
+        if recipe.tokenizer:
+            written = _write_tokens(staging, recipe, work, engine, progress)
+            write_header(staging, entries, tokens=written)
+        made = report.make(recipe, tally, hits, listing, splits, entries)
+        report.write(made, staging)
+        staging.rename(out)
+        shutil.rmtree(work, ignore_errors=True)
+    return made
+
+
+# -------------------------------------------------------------------------------------- parts
+
+
+def _make_parts(recipe: DataRecipe, work: Path, engine: Engine, progress: Progress) -> list[Path]:
+    cache = Path(os.environ.get("CODEGEN25_CACHE", Path.home() / ".cache" / "codegen25")) / "data"
+    found = [task for table in recipe.sources for task in from_table(table).tasks(cache)]
+    tasks = [PartTask(task, recipe.judgement, str(work.absolute() / "parts")) for task in found]
+    parts: list[Path] = []
+    for part in engine.map(PartTask.run, tasks):
+        parts.append(Path(part))
+        progress("reading", len(parts), len(tasks))
+    return parts
+
+
+def _counts(parts: Sequence[Path]) -> tuple[Tally, list[dict[str, Any]]]:
+    tally, hits = Tally(), []
+    for part in parts:
+        counts = json.loads((part / COUNTS).read_text())
+        tally.add(Tally({name: Count.from_json(data) for name, data in counts.items()}))
+        hits += json.loads((part / HITS).read_text())
+    return tally, hits
+
+
+# ------------------------------------------------------------------------------------- shards
+
+
+def _split(listing: Listing, kept: NDArray[np.int64], recipe: DataRecipe) -> dict[str, list[int]]:
+    """The documents of each split, in the order in which they are written."""
+    sizes: Counter[str] = Counter()
+    repos: dict[str, list[int]] = defaultdict(list)
+    for i in kept.tolist():
+        repo = listing.rows[i]["repo"]
+        sizes[repo] += int(listing.size[i])
+        repos[repo].append(i)
+    held = held_out(sizes, recipe.heldout, recipe.seed)
+    splits: dict[str, list[int]] = {split: [] for split in SPLITS}
+    for repo in sorted(repos, key=lambda name: draw(recipe.seed, name)):
+        members = repos[repo]
+        if recipe.order == "repository":
+            documents = list(_documents(listing, members))
+            members = [members[k] for k in repository_order(documents)]
+        splits[SPLITS[repo in held]] += members
+    if recipe.order == "shuffled":
+        for chosen in splits.values():
+            chosen.sort(key=lambda i: (draw(recipe.seed, listing.name(i)), i))
+    return splits
+
+
+def _documents(listing: Listing, chosen: Sequence[int]) -> Iterator[Document]:
+    opened: dict[int, TextShard] = {}
+    for i in chosen:
+        part = int(listing.part[i])
+        if part not in opened:
+            if len(opened) >= 1024:
+                opened.clear()
+            opened[part] = open_part(listing.parts[part])
+        yield opened[part].document(int(listing.index[i]), listing.rows[i])
+
+
+def _write_text(
+    folder: Path, split: str, listing: Listing, chosen: Sequence[int], recipe: DataRecipe
+) -> dict[str, Any]:
+    step = with_metadata(recipe.metadata, recipe.seed)
+    with ShardWriter(folder, split) as writer:
+        for document in _documents(listing, chosen):
+            written = step(document) if recipe.metadata else document
+            assert isinstance(written, Document)
+            writer.add(written)
+    return writer.entry
+
+
+def _write_tokens(
+    folder: Path, recipe: DataRecipe, work: Path, engine: Engine, progress: Progress
+) -> dict[str, Any]:
+    path = Path(recipe.tokenizer).absolute()
+    tokenizer = Tokenizer.load(path)
+    entries = {}
+    for split in SPLITS:
+        chunks = tokens.chunks(folder.absolute(), split, path, work.absolute(), tokenizer.sha256)
+        done: list[str] = []
+        for part in engine.map(tokens.Chunk.run, chunks):
+            done.append(part)
+            progress(f"tokenising {split}", len(done), len(chunks))
+        entries[split] = tokens.join(done, folder, split, tokenizer)
+    dtype = np.dtype(tokens.id_dtype(tokenizer)).newbyteorder("<").str
+    return {"tokenizer_sha256": tokenizer.sha256, "dtype": dtype, "splits": entries}
+
+
+# ----------------------------------------------------------------------------- working folder
+
+
+@contextmanager
+def _working(work: Path) -> Iterator[None]:
+    """The working folder, for this run alone."""
+    try:
+        (work / "parts").mkdir(parents=True, exist_ok=True)
+        lock = (work / "lock").open("w")
+    except OSError as error:
+        raise UserError(f"{work}: cannot be written ({error.strerror})") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{work}: another run is at work there; wait for it") from error
+        for unfinished in (work / "parts").glob(".*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        yield
+
+
+@contextmanager
+def _disk_errors(work: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"{work}: the disk is full; make room and run the same command again to go on"
+            ) from error
         raise

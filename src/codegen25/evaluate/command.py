@@ -15,6 +15,7 @@ from codegen25.errors import UserError
 from codegen25.evaluate import sandbox
 from codegen25.evaluate.infilling import Outcome, Scores, Task, echoes, read_tasks, score
 
+DEFAULT = "default"
 Infiller = Callable[[Task], tuple[str, bool]]
 """A task to its middle, and whether the answer ended by itself."""
 
@@ -32,6 +33,8 @@ def run(
     """Answer every task greedily, run the programs, print the scores."""
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: at least 1")
+    if floor and (model != DEFAULT or layout is not None):
+        raise UserError("--floor scores the empty string; it takes no --model and no --layout")
     if samples is not None and not samples.absolute().parent.is_dir():
         raise UserError(f"--samples {samples}: there is no such folder to write to")
     tasks = read_tasks(data)[:limit]

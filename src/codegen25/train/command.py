@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from codegen25 import settings
 from codegen25.errors import UserError
 from codegen25.train import recipe as recipes
 from codegen25.train.loop import Progress, Trainer
@@ -13,13 +14,12 @@ from codegen25.train.spans import realised
 
 def run(recipe: Path, out: Path, overrides: list[str], resume: bool, spans: bool) -> None:
     """Train by a recipe, or show what its span corruption does to the corpus."""
-    pairs = dict(_pair(text) for text in overrides)
-    loaded = recipes.load(recipe, pairs)
+    loaded = recipes.load(recipe, settings.pairs(overrides))
     if not spans and not resume and out.exists():
         raise UserError(f"{out} exists already; go on from it with --resume or name another")
     trainer = Trainer(loaded, out)
     if spans:
-        print(realised(trainer.rows, loaded.corruption), end="")
+        print(realised(trainer.rows), end="")
         return
     if resume:
         trainer.resume()
@@ -36,13 +36,6 @@ def run(recipe: Path, out: Path, overrides: list[str], resume: bool, spans: bool
     else:
         print(f"stopped at step {trainer.step}; go on with --resume")
     print(f"saved {out}")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise UserError(f"--set {text}: give key=value, e.g. --set epochs=2")
-    return key, value
 
 
 class _Line:

@@ -70,14 +70,20 @@ class Trainer:
             self.loss = torch.compile(self._loss, dynamic=False)
         self.step = 0
         self.seconds = 0.0
+        self.tokens = 0
         self.history: list[dict[str, float]] = []
 
     def _start_from(self, folder: Path) -> None:
-        """Take the weights of a checkpoint of the same shape over the same vocabulary."""
+        """Take the weights of a checkpoint of the same shape over the same vocabulary.
+
+        The context may differ: no weight depends on it.
+        """
         loaded = checkpoint.load(folder)
         if loaded.tokenizer.backend.to_str() != self.tokenizer.backend.to_str():
             raise UserError(f"{folder}: its tokenizer is not {self.recipe.tokenizer}")
-        if loaded.model.config != self.model.config:
+        config = self.model.config
+        context = config.max_position_embeddings
+        if dataclasses.replace(loaded.model.config, max_position_embeddings=context) != config:
             raise UserError(f"{folder}: its shape is not the recipe's: {loaded.model.config}")
         self.model.load_state_dict(loaded.model.state_dict())
 
@@ -148,11 +154,12 @@ class Trainer:
                 start = time.monotonic()
                 total, count, size = self.train_step()
                 self.seconds += time.monotonic() - start
+                self.tokens += count
                 entry = {
                     "step": self.step,
                     "loss": total / count,
                     "bits_per_byte": total / size / math.log(2),
-                    "tokens": self.step * self.recipe.batch * self.recipe.shape.context,
+                    "tokens": self.tokens,
                     "seconds": round(self.seconds, 2),
                 }
                 self.history.append(entry)
@@ -172,7 +179,7 @@ class Trainer:
             epoch=self.step * self.recipe.batch / len(self.rows),
             loss=sum(e["loss"] for e in recent) / len(recent),
             bits_per_byte=sum(e["bits_per_byte"] for e in recent) / len(recent),
-            tokens_per_second=self.recipe.batch * self.recipe.shape.context / rate,
+            tokens_per_second=self.tokens / self.seconds,
             seconds_left=rate * (self.end - self.step),
         )
 
@@ -191,7 +198,7 @@ class Trainer:
         for i in range(min(rows, len(causal))):
             x, y = (torch.from_numpy(a)[None].to(self.device) for a in causal.arrays(i, 0))
             nats += float(self._loss(x, y))
-            size += causal.bytes(i)
+            size += causal.bytes(i) - int(causal.sizes[x[0, 0]])  # nothing predicts the first id
         return nats / size / math.log(2)
 
     # ---------------------------------------------------------------------------- checkpoint
@@ -218,7 +225,7 @@ class Trainer:
     def facts(self) -> dict[str, Any]:
         """How the weights came about."""
         context = self.recipe.shape.context
-        tokens = self.step * self.recipe.batch * context
+        positions = self.step * self.recipe.batch * context  # computed on, padding included
         return {
             "codegen25": __version__,
             "torch": torch.__version__,
@@ -230,10 +237,10 @@ class Trainer:
             "parameters": self.model.config.parameters,
             "step": self.step,
             "steps": self.steps,
-            "tokens": tokens,
+            "tokens": self.tokens,
             "epochs": self.step * self.recipe.batch / len(self.rows),
             "seconds": self.seconds,
-            "flops": tokens * self.model.config.flops_per_token(context),
+            "flops": positions * self.model.config.flops_per_token(context),
         }
 
     def resume(self) -> None:
@@ -261,6 +268,7 @@ class Trainer:
         for each, saved in zip(self.optimizers, state["optimizers"], strict=True):
             each.load_state_dict(saved)
         self.step, self.seconds, self.history = state["step"], state["seconds"], log["history"]
+        self.tokens = int(self.history[-1]["tokens"]) if self.history else 0
 
 
 def _device(name: str) -> str:

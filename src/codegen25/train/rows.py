@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
-from codegen25.infill import Corrupted, Corruption, Sentinels, corrupt, encode_corrupted
+from codegen25.infill import (
+    METADATA,
+    Corrupted,
+    Corruption,
+    Sentinels,
+    corrupt,
+    encode_corrupted,
+    encode_marked,
+)
 from codegen25.tokenizer import Tokenizer
 
 IGNORE = -100
@@ -41,6 +49,7 @@ class Rows:
 
     `length` targets a row; a sixteenth of it is kept free for what corruption adds. `window` cuts
     documents into pieces of at most so many ids, each corrupted by itself; 0 cuts at rows only.
+    `sizes` are the bytes of each id of the vocabulary, 0 for a special token.
     """
 
     def __init__(
@@ -57,8 +66,9 @@ class Rows:
             raise UserError("the tokenizer lacks the infill sentinels; train one of ours")
         self.shard, self.tokenizer, self.sentinels = shard, tokenizer, sentinels
         self.length, self.corruption, self.seed = length, corruption, seed
+        self.sizes = _token_bytes(tokenizer)
         free = length - length // 16
-        self.rows = list(_split(shard, tokenizer, free, window or free))
+        self.rows = list(_split(shard, tokenizer, self.sizes, free, window or free))
         if not self.rows:
             raise UserError("the corpus holds no text for this split")
 
@@ -71,29 +81,45 @@ class Rows:
 
     def ids(self, index: int, epoch: int) -> list[int]:
         """Row `index` as epoch `epoch` sees it, at most `length + 1` ids."""
-        ids: list[int] = []
-        pieces = self.rows[index]
-        texts = [self.shard.slice(piece.start, piece.end) for piece in pieces]
-        causal = [self._causal(t, p.final) for t, p in zip(texts, pieces, strict=True)]
-        later = sum(map(len, causal))
-        for k, (text, plain) in enumerate(zip(texts, causal, strict=True)):
-            later -= len(plain)
-            room = self.length + 1 - len(ids) - later
-            rng = Random(f"{self.seed}/{epoch}/{index}/{k}")
-            ids += self._corrupted(text, rng, room) or plain
+        ids = [i for _, part in self.corrupted(index, epoch) for i in part]
         return ids[: self.length + 1]
 
-    def _causal(self, text: str, final: bool) -> list[int]:
-        return self.tokenizer.encode(text) + ([self.sentinels.end_of_text] if final else [])
+    def corrupted(self, index: int, epoch: int) -> Iterator[tuple[Corrupted | None, list[int]]]:
+        """The pieces of a row as an epoch sees them, None for one left causal, with their ids."""
+        pieces = self.rows[index]
+        causal = [self._causal(piece) for piece in pieces]
+        room = self.length + 1 - sum(map(len, causal))
+        for k, (piece, plain) in enumerate(zip(pieces, causal, strict=True)):
+            rng = Random(f"{self.seed}/{epoch}/{index}/{k}")
+            corrupted, ids = self._corrupt(piece, rng, room + len(plain)) or (None, plain)
+            room -= len(ids) - len(plain)
+            yield corrupted, ids
 
-    def _corrupted(self, text: str, rng: Random, room: int) -> list[int] | None:
-        """The corrupted piece, with fewer spans if `room` asks for it, or None for causal."""
+    def _causal(self, piece: Piece) -> list[int]:
+        ids = self._marked(piece.start, piece.end)
+        return ids + ([self.sentinels.end_of_text] if piece.final else [])
+
+    def _marked(self, start: int, end: int) -> list[int]:
+        """Ids of a range of the shard with its special tokens."""
+        return encode_marked(
+            self.shard.raw(start, end), self.shard.marks(start, end), self.tokenizer
+        )
+
+    def _corrupt(self, piece: Piece, rng: Random, room: int) -> tuple[Corrupted, list[int]] | None:
+        """The corrupted piece, with fewer spans if `room` asks for it, or None for causal.
+
+        A metadata header stays in front as it is; other records, commits say, are never corrupted.
+        """
+        body = _body(self.shard, piece)
+        if body is None:
+            return None
+        header = self._marked(piece.start, body)
         most = min(self.corruption.max_spans, len(self.sentinels.masks))
-        corrupted = corrupt(text, rng, self.corruption, most)
+        corrupted = corrupt(self.shard.slice(body, piece.end), rng, self.corruption, most)
         while corrupted is not None:
-            ids = encode_corrupted(corrupted, self.tokenizer, self.sentinels)
+            ids = header + encode_corrupted(corrupted, self.tokenizer, self.sentinels)
             if len(ids) <= room:
-                return ids
+                return corrupted, ids
             corrupted = _fewer(corrupted, rng)
         return None
 
@@ -105,6 +131,19 @@ class Rows:
         inputs[: len(ids) - 1] = ids[:-1]
         targets[: len(ids) - 1] = ids[1:]
         return inputs, targets
+
+
+def _body(shard: TextShard, piece: Piece) -> int | None:
+    """Where the source of a piece starts, after its metadata; None in a record."""
+    document = shard.document_at(piece.start)
+    marks = shard.marks(shard.start(document), int(shard.ends[document]))
+    if not marks:
+        return piece.start
+    if not all(name in METADATA for _, name in marks):
+        return None
+    last = shard.start(document) + marks[-1][0]
+    newline = shard.raw(last, piece.end).find(b"\n")
+    return max(piece.start, last + newline + 1) if newline >= 0 else None
 
 
 def _fewer(corrupted: Corrupted, rng: Random) -> Corrupted | None:
@@ -133,10 +172,9 @@ def _permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def _split(
-    shard: TextShard, tokenizer: Tokenizer, length: int, window: int
+    shard: TextShard, tokenizer: Tokenizer, sizes: NDArray[np.int64], length: int, window: int
 ) -> Iterator[list[Piece]]:
     """Fill rows of `length` ids with documents in their order, in pieces of at most `window`."""
-    sizes = _token_bytes(tokenizer)
     row: list[Piece] = []
     room = length
     documents = iter(range(len(shard)))
@@ -145,7 +183,7 @@ def _split(
             [shard[i] for i in batch], add_special_tokens=False
         )
         for i, encoding in zip(batch, encodings, strict=True):
-            ends = shard.start(i) + np.cumsum(sizes[np.array(encoding.ids, dtype=np.int64)])
+            ends = _token_ends(shard, i, encoding.ids, sizes, tokenizer)
             start, taken = shard.start(i), 0
             while len(ends) - taken + 1 > min(room, window):
                 size = min(room, window)
@@ -166,6 +204,18 @@ def _split(
         yield row
 
 
+def _token_ends(
+    shard: TextShard, i: int, plain: list[int], sizes: NDArray[np.int64], tokenizer: Tokenizer
+) -> NDArray[np.int64]:
+    """Byte offset after each id of document i, whose ids without its marks are `plain`."""
+    start, end = shard.start(i), int(shard.ends[i])
+    marks = shard.marks(start, end)
+    # The spelling of a special token is no text: its size is 0.
+    ids = encode_marked(shard.raw(start, end), marks, tokenizer) if marks else plain
+    ends: NDArray[np.int64] = start + np.cumsum(sizes[np.array(ids, dtype=np.int64)])
+    return ends
+
+
 def _line_border(shard: TextShard, start: int, limit: int) -> int:
     """The last line border in (start, limit], or the last character border if there is none."""
     raw = shard.raw(start, limit)
@@ -183,4 +233,5 @@ def _token_bytes(tokenizer: Tokenizer) -> NDArray[np.int64]:
     sizes = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     for token, i in tokenizer.backend.get_vocab(with_added_tokens=False).items():
         sizes[i] = len(token)
+    sizes[tokenizer.special_ids] = 0
     return sizes

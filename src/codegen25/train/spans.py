@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import numpy as np
 
-from codegen25.infill import Corruption, corrupt
+from codegen25.infill import restore
 from codegen25.train.rows import Rows
 
 
-def realised(rows: Rows, corruption: Corruption, pieces: int = 2000) -> str:
-    """A table of shares and quantiles over the first `pieces` pieces of the corpus."""
+def realised(rows: Rows, pieces: int = 2000) -> str:
+    """A table of shares and quantiles over the first `pieces` pieces of the corpus.
+
+    It counts what training sees, after rows that are full have put spans back.
+    """
     ratios: list[float] = []
     counts: list[int] = []
     lengths: list[int] = []
     shares = dict.fromkeys(("document start", "line start", "line end", "whole lines"), 0)
-    causal = seen = 0
-    for row in rows.rows:
-        for piece in row:
-            if seen == pieces:
-                break
-            text = rows.shard.slice(piece.start, piece.end)
-            corrupted = corrupt(text, Random(seen), corruption)
-            seen += 1
-            if corrupted is None:
-                causal += 1
-                continue
-            counts.append(len(corrupted.spans))
-            ratios.append(sum(map(len, corrupted.spans)) / len(text))
-            before = ""
-            for kept, span in zip(corrupted.kept, corrupted.spans, strict=False):
-                before += kept
-                starts = not before or before.endswith("\n")
-                lengths.append(len(span))
-                shares["document start"] += not before
-                shares["line start"] += starts
-                shares["whole lines"] += starts and span.endswith("\n")
-                before += span
-                shares["line end"] += _follows(text, len(before))
-    return _table(seen, causal, counts, ratios, lengths, shares)
+    seen = [c for i in range(min(len(rows), pieces)) for c, _ in rows.corrupted(i, 0)][:pieces]
+    for corrupted in filter(None, seen):
+        text = restore(corrupted)
+        counts.append(len(corrupted.spans))
+        ratios.append(sum(map(len, corrupted.spans)) / len(text))
+        before = ""
+        for kept, span in zip(corrupted.kept, corrupted.spans, strict=False):
+            before += kept
+            starts = not before or before.endswith("\n")
+            lengths.append(len(span))
+            shares["document start"] += not before
+            shares["line start"] += starts
+            shares["whole lines"] += starts and span.endswith("\n")
+            before += span
+            shares["line end"] += _follows(text, len(before))
+    return _table(len(seen), len(seen) - len(counts), counts, ratios, lengths, shares)
 
 
 def _follows(text: str, end: int) -> bool:
