@@ -307,6 +307,15 @@ def decode_corrupted(ids: Sequence[int], tokenizer: Encoder, sentinels: Sentinel
     )
 
 
+def in_answer(ids: Sequence[int], sentinels: Sentinels) -> list[bool]:
+    """Which ids of a row belong to answers: all from after a `<sep>` through the document's end."""
+    inside, found = False, []
+    for i in ids:
+        found.append(inside)
+        inside = i == sentinels.separator or (inside and i != sentinels.end_of_text)
+    return found
+
+
 def _split(ids: Iterable[int], at: Collection[int]) -> list[list[int]]:
     parts: list[list[int]] = [[]]
     for i in ids:

@@ -52,6 +52,21 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return checkpoint.load(folder).model.state_dict()
 
 
+def test_answers_weigh_what_the_recipe_says_and_the_reported_loss_does_not(recipe: Path) -> None:
+    plain, heavy = trainer(recipe, "a"), trainer(recipe, "b", answer_weight="5.0")
+    inputs, targets, ones, _ = plain.batch(0)
+    weights = heavy.batch(0)[2]
+    answers = weights == 5
+    assert set(weights.unique().tolist()) == {0.0, 1.0, 5.0} and ones.max() == 1
+    logits = heavy.model(inputs).transpose(1, 2)
+    each = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    weighted, reported = heavy._loss(inputs, targets, weights)
+    torch.testing.assert_close(weighted, each.sum() + 4 * each[answers].sum())
+    torch.testing.assert_close(reported, each.sum())
+    assert plain.train_step()[0] == heavy.train_step()[0] == pytest.approx(reported.item())
+    assert not torch.equal(plain.model.lm_head.weight, heavy.model.lm_head.weight)
+
+
 def test_training_lowers_the_loss_and_leaves_a_model(recipe: Path) -> None:
     run = trainer(recipe, "m", epochs="4.0")
     before = run.evaluate()

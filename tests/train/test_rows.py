@@ -91,11 +91,29 @@ def test_corruption_is_a_function_of_seed_epoch_and_row(rows: Rows) -> None:
 
 def test_targets_are_the_next_ids_and_padding_carries_no_loss(rows: Rows) -> None:
     ids = rows.ids(0, 0)
-    inputs, targets = rows.arrays(0, 0)
+    inputs, targets, answers = rows.arrays(0, 0)
     assert inputs[: len(ids) - 1].tolist() == ids[:-1]
     assert targets[: len(ids) - 1].tolist() == ids[1:]
     assert (targets[len(ids) - 1 :] == IGNORE).all()
-    assert inputs.shape == targets.shape == (LENGTH,) and inputs.dtype == np.int64
+    assert inputs.shape == targets.shape == answers.shape == (LENGTH,)
+    assert inputs.dtype == np.int64
+
+
+def test_answers_are_marked_from_the_separator_to_the_end_of_the_document(rows: Rows) -> None:
+    marked = 0
+    for row in range(len(rows)):
+        expected: list[bool] = []
+        for corrupted, ids in rows.corrupted(row, 0):
+            asked = len(ids)
+            if corrupted is not None:
+                asked = ids.index(rows.sentinels.separator) + 1
+            expected += [False] * asked + [True] * (len(ids) - asked)
+        expected = expected[1 : LENGTH + 1]
+        answers = rows.arrays(row, 0)[2]
+        assert answers[: len(expected)].tolist() == expected
+        assert not answers[len(expected) :].any()
+        marked += int(answers.sum())
+    assert marked
 
 
 @given(st.integers(1, 50), st.integers(0, 9))

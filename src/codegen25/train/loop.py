@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -65,7 +66,7 @@ class Trainer:
             self._start_from(Path(recipe.init))
         self.model.to(self.device)
         self.optimizers = optimizer.build(self.model, recipe.optimizer)
-        self.loss: Callable[[Tensor, Tensor], Tensor] = self._loss
+        self.loss: Callable[[Tensor, Tensor, Tensor], Tensor] = self._loss
         if recipe.compile:
             self.loss = torch.compile(self._loss, dynamic=False)
         self.step = 0
@@ -89,25 +90,26 @@ class Trainer:
 
     # ------------------------------------------------------------------------------ one step
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor, int]:
-        """Inputs and targets (batch, context) of a step, and the bytes of source in them."""
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Inputs, targets and weights (batch, context) of a step, and its bytes of source."""
         recipe = self.recipe
-        inputs, targets, size = [], [], 0
+        rows, size = [], 0
         for position in range(step * recipe.batch, (step + 1) * recipe.batch):
             epoch, row = sample_at(position, len(self.rows), recipe.seed, recipe.order)
-            x, y = self.rows.arrays(row, epoch)
-            inputs.append(torch.from_numpy(x))
-            targets.append(torch.from_numpy(y))
+            rows.append(self.rows.arrays(row, epoch))
             size += self.rows.bytes(row)
-        return torch.stack(inputs), torch.stack(targets), size
+        inputs, targets, answers = (torch.from_numpy(np.stack(each)) for each in zip(*rows, strict=True))
+        weights = torch.where(answers, recipe.answer_weight, 1.0) * (targets != IGNORE)
+        return inputs, targets, weights, size
 
-    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Summed cross-entropy in nats over the targets that carry loss."""
+    def _loss(self, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Cross-entropy in nats, summed with the weights and without: (2,)."""
         with self._autocast():
             logits = self.model(inputs)
-        return F.cross_entropy(
-            logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum"
+        each = F.cross_entropy(
+            logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="none"
         )
+        return torch.stack((torch.dot(each, weights.flatten()), each.detach().sum()))
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.dtype == torch.float32:
@@ -116,15 +118,15 @@ class Trainer:
 
     def train_step(self) -> tuple[float, int, int]:
         """One optimizer step; summed loss in nats, targets and source bytes come back."""
-        inputs, targets, source_bytes = self.batch(self.step)
-        count = int((targets != IGNORE).sum())
+        inputs, targets, weights, source_bytes = self.batch(self.step)
+        count, weight = int((targets != IGNORE).sum()), float(weights.sum())
         total = 0.0
         size = self.recipe.micro_batch
         for i in range(0, len(inputs), size):
-            x, y = inputs[i : i + size].to(self.device), targets[i : i + size].to(self.device)
-            loss = self.loss(x, y)
-            (loss / count).backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
+            part = (each[i : i + size].to(self.device) for each in (inputs, targets, weights))
+            weighted, plain = self.loss(*part)
+            (weighted / weight).backward()  # type: ignore[no-untyped-call]
+            total += float(plain.detach())
         if not math.isfinite(total):
             raise UserError(
                 f"the loss is {total} at step {self.step}; the last checkpoint in {self.out} "
@@ -196,8 +198,8 @@ class Trainer:
         causal = Rows(shard, self.tokenizer, context, Corruption(rate=0.0), 0)
         nats, size = 0.0, 0
         for i in range(min(rows, len(causal))):
-            x, y = (torch.from_numpy(a)[None].to(self.device) for a in causal.arrays(i, 0))
-            nats += float(self._loss(x, y))
+            x, y, _ = (torch.from_numpy(a)[None].to(self.device) for a in causal.arrays(i, 0))
+            nats += float(self._loss(x, y, torch.ones(y.shape, device=self.device))[1])
             size += causal.bytes(i) - int(causal.sizes[x[0, 0]])  # nothing predicts the first id
         return nats / size / math.log(2)
 

@@ -70,6 +70,9 @@ class Recipe:
     batch              rows of `shape.context` tokens in a step, in chunks of `micro_batch`.
     window             ids of context that a corrupted piece of a document has at most; 0: a row.
                        Short windows hold more holes a row, each with little around it.
+    answer_weight      of the loss of a token in an answer, beside 1 for the text around it. A model
+                       with little compute learns more of infilling from each hole; the loss that is
+                       reported stays unweighted.
     order              "identical" in every epoch, as CodeGen2.5 did, or "reshuffled".
     dtype              of the matrix products: "float32", "bfloat16", or "auto", which measures
                        whether bfloat16 is faster on this machine.
@@ -85,6 +88,7 @@ class Recipe:
     batch: int = 16
     micro_batch: int = 16
     window: int = 0
+    answer_weight: float = 1.0
     order: str = "reshuffled"
     stop_after: int = 0
     seed: int = 0
@@ -105,6 +109,8 @@ class Recipe:
             raise UserError(f"window is {self.window}; it is 0 or 16 to {self.shape.context}")
         if not 0 < self.epochs < 1e9:
             raise UserError(f"epochs is {self.epochs}; it is above 0 and finite")
+        if not 0 < self.answer_weight < 1e6:
+            raise UserError(f"answer_weight is {self.answer_weight}; it is above 0 and finite")
         if self.seed < 0 or self.stop_after < 0 or not self.save_minutes > 0:
             raise UserError("seed and stop_after are at least 0, save_minutes is above 0")
         choices = {

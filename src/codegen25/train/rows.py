@@ -26,6 +26,7 @@ from codegen25.infill import (
     corrupt,
     encode_corrupted,
     encode_marked,
+    in_answer,
 )
 from codegen25.tokenizer import Tokenizer
 
@@ -123,14 +124,21 @@ class Rows:
             corrupted = _fewer(corrupted, rng)
         return None
 
-    def arrays(self, index: int, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Inputs and targets (length,) of a row; targets past its end are `IGNORE`."""
+    def arrays(
+        self, index: int, epoch: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Inputs, targets and which targets belong to answers, each (length,), of a row.
+
+        Targets past its end are `IGNORE`.
+        """
         ids = self.ids(index, epoch)
         inputs = np.full(self.length, self.sentinels.end_of_text, dtype=np.int64)
         targets = np.full(self.length, IGNORE, dtype=np.int64)
+        answers = np.zeros(self.length, dtype=np.bool_)
         inputs[: len(ids) - 1] = ids[:-1]
         targets[: len(ids) - 1] = ids[1:]
-        return inputs, targets
+        answers[: len(ids) - 1] = in_answer(ids, self.sentinels)[1:]
+        return inputs, targets, answers
 
 
 def _body(shard: TextShard, piece: Piece) -> int | None:
