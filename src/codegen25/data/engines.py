@@ -7,14 +7,17 @@ on storage that all nodes share, and the package be installed on each.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -31,6 +34,8 @@ KILLED = (
     "a worker was killed, most likely for memory; run the same command again to go on, with fewer "
     "--workers"
 )
+RETRIES = 3
+"""How often Ray starts a task again whose worker died; without a number Ray Data never ends."""
 
 
 class Engine(Protocol):
@@ -131,29 +136,30 @@ class Ray:
                     log_to_driver=False,
                     _node_ip_address="127.0.0.2",  # Ray replaces 127.0.0.1 by the card's address
                 )
-        ray.data.DataContext.get_current().enable_progress_bars = False
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.raise_original_map_exception = True  # Ray's wrapper loses its cause on the way
+        for handler in logging.getLogger("ray.data").handlers:
+            if isinstance(handler, logging.StreamHandler):
+                handler.addFilter(_no_error)
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-        """See `Engine.map`. A task whose worker dies is tried again by Ray, three times."""
-
+        """See `Engine.map`. A task whose worker dies is tried again, `RETRIES` times."""
         if not items:
             return
-        dataset = self.ray.data.range(len(items), override_num_blocks=len(items)).map(
-            lambda row: {"index": row["id"], "result": function(items[int(row["id"])])}
-        )
+        with _without_warning():
+            dataset = self.ray.data.range(len(items), override_num_blocks=len(items)).map(
+                lambda row: {"index": row["id"], "result": function(items[int(row["id"])])},
+                max_retries=RETRIES,
+            )
         done: dict[int, R] = {}
         following = 0
-        try:
+        with self._errors():
             for one in dataset.iter_rows():
                 done[int(one["index"])] = one["result"]
                 while following in done:
                     yield done.pop(following)
                     following += 1
-        except self.ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            raise cause if isinstance(cause, UserError) else error from None
-        except self.ray.exceptions.RayError as error:
-            raise UserError(f"{KILLED} ({type(error).__name__})") from error
 
     def group(
         self,
@@ -162,15 +168,53 @@ class Ray:
         items: Sequence[Any],
         key: str,
     ) -> Columns:
-        """See `Engine.group`: a hash shuffle on `key`."""
+        """See `Engine.group`: a hash shuffle on `key`. Dead workers are as in `map`."""
         if not items:
             return {}
-        dataset = self.ray.data.range(len(items), override_num_blocks=len(items))
-        dataset = dataset.map_batches(
-            lambda batch: concatenate([emit(items[int(i)]) for i in batch["id"]]), batch_size=None
-        )
-        reduced = dataset.groupby(key).map_groups(reduce, batch_format="numpy")
-        return concatenate(list(reduced.iter_batches(batch_format="numpy", batch_size=None)))
+        with _without_warning():
+            dataset = self.ray.data.range(len(items), override_num_blocks=len(items)).map_batches(
+                lambda batch: concatenate([emit(items[int(i)]) for i in batch["id"]]),
+                batch_size=None,
+                max_retries=RETRIES,
+            )
+        with self._errors(), _without_warning():
+            reduced = dataset.groupby(key).map_groups(
+                reduce, batch_format="numpy", max_retries=RETRIES
+            )
+            return concatenate(list(reduced.iter_batches(batch_format="numpy", batch_size=None)))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """What a task raised, for what Ray made of it, and a killed worker as a user's error."""
+        failures = self.ray.exceptions
+        died = (
+            failures.WorkerCrashedError, failures.OutOfMemoryError, failures.NodeDiedError,
+            failures.LocalRayletDiedError, failures.RayActorError, failures.ObjectLostError,
+        )  # fmt: skip
+        try:
+            yield
+        except failures.RayError as error:
+            cause: BaseException = error
+            while isinstance(cause, failures.RayTaskError):
+                cause = cause.cause
+            if isinstance(cause, UserError | OSError):
+                raise cause from None
+            if isinstance(cause, died):
+                raise UserError(f"{KILLED} ({type(cause).__name__})") from error
+            raise
+
+
+@contextmanager
+def _without_warning() -> Iterator[None]:
+    """Ray 2.60 deprecates `max_retries` of a map and has nothing in its place."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def _no_error(record: logging.LogRecord) -> bool:
+    """Not what Ray prints of an error that it raises too; its log file has the traceback."""
+    return record.levelno < logging.ERROR
 
 
 ENGINES: dict[str, type[Local] | type[Ray]] = {"local": Local, "ray": Ray}

@@ -19,6 +19,7 @@ from codegen25.data.documents import Document, Step
 from codegen25.data.languages import LANGUAGES, comments
 from codegen25.data.licenses import rank
 from codegen25.data.quality import comment_share
+from codegen25.data.records.layout import RECORDS
 from codegen25.errors import UserError
 
 
@@ -26,7 +27,8 @@ from codegen25.errors import UserError
 class Filters:
     """What is kept. The defaults are StarCoder's (bigcode-dataset, preprocessing/filtering.py).
 
-    languages         names of `languages.LANGUAGES`; none given: all of them.
+    languages         names of `languages.LANGUAGES`, or of records: commits, issues, notebooks;
+                      none given: all of them.
     unknown_license   keep documents whose licence nothing names. A file without terms is all
                       rights reserved, so not by default; for one's own code.
     tests             keep test files: they show how code is called. StarCoder kept them.
@@ -60,9 +62,10 @@ class Filters:
     max_comments: float = 1.0
 
     def __post_init__(self) -> None:
-        if strange := sorted(set(self.languages) - set(LANGUAGES)):
+        known = (*LANGUAGES, *sorted(RECORDS))
+        if strange := sorted(set(self.languages) - set(known)):
             raise UserError(
-                f"languages: {', '.join(strange)}: not known; known are {', '.join(LANGUAGES)}"
+                f"languages: {', '.join(strange)}: not known; known are {', '.join(known)}"
             )
 
     def steps(self) -> list[tuple[str, Step]]:
@@ -208,7 +211,7 @@ def generated(document: Document) -> bool:
 
 
 _PROSE = {"markdown", "restructuredtext"}
-_ANY_LINE = _PROSE | {"cmake", "jupyter", "json", "r", "sql"}
+_ANY_LINE = _PROSE | RECORDS | {"cmake", "json", "r", "sql"}
 _LETTERS_ONLY = {"json", "yaml"}
 _ALPHANUMERIC = (string.digits + string.ascii_letters).encode()
 

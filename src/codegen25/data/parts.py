@@ -90,10 +90,10 @@ class PartTask:
 
     def _judged(self, tally: Tally, hits: list[dict[str, Any]]) -> Iterator[Document]:
         documents: Iterable[Document] = self.source.read(tally.of(READ))
-        for name, step in steps(self.recipe):
+        named = [*steps(self.recipe), ("decontamination", decontamination(self.recipe, hits))]
+        for name, step in named:
+            tally.of(name)  # in their order, which generators pulled from the end would reverse
             documents = apply(name, step, documents, tally)
-        step = decontamination(self.recipe, hits)
-        documents = apply("decontamination", step, documents, tally)
         for document in documents:
             yield document
             if self.recipe.functions and document.language == "python" and not document.marks:

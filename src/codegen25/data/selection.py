@@ -65,6 +65,12 @@ def select(listing: Listing, recipe: DataRecipe, engine: Engine, tally: Tally) -
     """The documents that stay, ascending, counted in `tally` step by step."""
     rank = keep_order(listing)
     kept = np.arange(len(listing.rows))
+    if recipe.max_repo_kb:
+        # Before the twins: one that is dropped for its share must not take its family along.
+        fits = within_share(listing, kept, recipe)
+        kept = _drop(
+            listing, kept, fits, "share of a repository", "over the repository's share", None, tally
+        )
     keys = [np.load(part / KEYS) for part in listing.parts]
     exact = dedup.exact_duplicates(np.concatenate([*keys, np.zeros((0, 16), dtype=np.uint8)]), rank)
     kept = _drop(listing, kept, exact.mask, "exact duplicates", "an exact copy", exact.twin, tally)
@@ -73,11 +79,6 @@ def select(listing: Listing, recipe: DataRecipe, engine: Engine, tally: Tally) -
         mask = np.zeros(len(rank), dtype=bool)
         mask[kept] = near.mask[kept]
         kept = _drop(listing, kept, mask, "near duplicates", "a near copy", near.twin, tally)
-    if recipe.max_repo_kb:
-        mask = within_share(listing, kept, recipe)
-        kept = _drop(
-            listing, kept, mask, "share of a repository", "over the repository's share", None, tally
-        )
     return kept
 
 

@@ -98,7 +98,9 @@ class Trainer:
             epoch, row = sample_at(position, len(self.rows), recipe.seed, recipe.order)
             rows.append(self.rows.arrays(row, epoch))
             size += self.rows.bytes(row)
-        inputs, targets, answers = (torch.from_numpy(np.stack(each)) for each in zip(*rows, strict=True))
+        inputs, targets, answers = (
+            torch.from_numpy(np.stack(each)) for each in zip(*rows, strict=True)
+        )
         weights = torch.where(answers, recipe.answer_weight, 1.0) * (targets != IGNORE)
         return inputs, targets, weights, size
 

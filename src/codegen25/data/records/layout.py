@@ -14,6 +14,9 @@ from codegen25.infill import STRUCTURE
     COMMIT_BEFORE, COMMIT_MSG, COMMIT_AFTER, REPONAME,
 ) = STRUCTURE  # fmt: skip
 
+RECORDS = frozenset(("commits", "issues", "notebooks"))
+"""What stands as the language of a record."""
+
 Piece = tuple[str, str]
 """A special token and the text that follows it."""
 
