@@ -89,11 +89,59 @@ def test_verbose_tells_times_on_stderr(run: Run, file: Path, model_dir: Path) ->
     assert code == 0 and err.startswith("stop: ") and " ms" in err and err.count("\n") == 1
 
 
-def test_line_endings_survive(run: Run, file: Path, model_dir: Path) -> None:
-    file.write_bytes(b"x = 1\r\ny = \r\n")
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
+def test_line_endings_and_byte_order_marks_survive(
+    run: Run, file: Path, model_dir: Path, newline: bytes, mark: bytes
+) -> None:
+    lines = b"x = 1\ny = \n"
+    file.write_bytes(lines)
     middle = run(*ask(model_dir, file, "--at", "2:5"))[1]
+    file.write_bytes(mark + lines.replace(b"\n", newline))
+    assert run(*ask(model_dir, file, "--at", "2:5"))[1] == middle
     run(*ask(model_dir, file, "--at", "2:5", "--in-place"))
-    assert file.read_bytes() == b"x = 1\r\ny = " + middle.encode() + b"\r\n"
+    after = lines[:-1] + middle.encode() + b"\n"
+    assert file.read_bytes() == mark + after.replace(b"\n", newline)
+
+
+def test_an_answer_of_several_lines_gets_the_files_line_endings(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbfx = 1\r\ny = 2\r\n")
+    read = SourceFile.read(str(file))
+    prefix, suffix = read.split("1:1")
+    text = prefix + "a = 0\nb = 0\n" + suffix
+    assert "\r" not in text and "\ufeff" not in text
+    assert read.diff(text).count("\r\n") == 5
+    read.replace(text)
+    assert file.read_bytes() == b"\xef\xbb\xbfa = 0\r\nb = 0\r\nx = 1\r\ny = 2\r\n"
+
+
+@pytest.mark.parametrize("before", [b"a\rb\nc\n", b"a\r\nb\nc", b"a\x0c\nb\n"])
+def test_a_diff_applies_whatever_ends_the_lines(file: Path, before: bytes) -> None:
+    file.write_bytes(before)
+    read = SourceFile.read(str(file))
+    text = read.text.replace("c", "new\nc").replace("b", "bb")
+    patch = read.diff(text).replace(read.name.lstrip("/"), file.name)
+    git = ["git", "apply", "--unsafe-paths", "-p1", "-"]
+    subprocess.run(git, input=patch.encode(), cwd=file.parent, check=True)
+    assert file.read_bytes() == text.encode()
+
+
+@pytest.mark.parametrize("kind", ["read-only", "pipe", "device"])
+def test_in_place_writes_only_to_files_that_allow_it(
+    run: Run, file: Path, model_dir: Path, kind: str
+) -> None:
+    file.write_text("x = 1\n")
+    target = Path("/dev/null")
+    if kind == "read-only":
+        target = file
+        file.chmod(0o444)
+    elif kind == "pipe":
+        read, write = os.pipe()
+        os.close(write)
+        target = Path(f"/dev/fd/{read}")
+    code, out, err = run(*ask(model_dir, target, "--in-place"))
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert file.read_text() == "x = 1\n" and not Path("/dev/null").is_file()
 
 
 @pytest.mark.parametrize(
@@ -104,7 +152,7 @@ def test_line_endings_survive(run: Run, file: Path, model_dir: Path) -> None:
         ("x", "1:2"),
         ("x\n", "2:1"),
         ("\u00e9\U0001f600y", "1:3"),
-        ("\ufeffx = 1", "1:2"),
+        ("\ufeffx = 1", "1:1"),
     ],
 )
 def test_edges_of_a_file_work(
@@ -218,6 +266,14 @@ def test_lines_are_counted_as_editors_count_them() -> None:
     for number, line in enumerate(lines, 1):
         prefix, suffix = file.split(f"{number}:1")
         assert prefix + suffix == text and suffix.startswith(line)
+
+
+@pytest.mark.parametrize(("text", "last"), [("", 1), ("x", 1), ("x\n", 2), ("x\ny", 2), ("x\r", 2)])
+def test_a_cursor_after_the_last_line_is_refused(text: str, last: int) -> None:
+    file = SourceFile("x.py", text)
+    file.split(f"{last}:1")
+    with pytest.raises(UserError, match=f"no line {last + 1}; it has {last}"):
+        file.split(f"{last + 1}:1")
 
 
 def test_an_edit_made_meanwhile_is_not_overwritten(file: Path) -> None:

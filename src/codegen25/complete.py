@@ -61,6 +61,8 @@ def run(
     if output is Output.IN_PLACE and name == STDIN:
         raise UserError("--in-place needs a file; standard input has no place to write to")
     file = SourceFile.read(name)
+    if output is Output.IN_PLACE:
+        file.require_writable()
     prefix, suffix = file.split(at)
     from codegen25.models import resolve
 

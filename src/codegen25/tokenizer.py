@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 from tokenizers.decoders import DecodeStream
@@ -20,6 +21,7 @@ class Tokenizer:
     """A byte-level BPE read from `tokenizer.json`."""
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        _make_sentinels_special(backend)
         backend.encode_special_tokens = True
         backend.no_truncation()
         backend.no_padding()
@@ -43,11 +45,14 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`, every character taken literally. Lone surrogates are a UserError."""
+        ids: list[int] = self._encoding(text).ids
+        return ids
+
+    def _encoding(self, text: str) -> Any:
         try:
-            ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
+            return self.backend.encode(text, add_special_tokens=False)
         except (UnicodeEncodeError, TypeError) as error:
             raise UserError("the text is not valid Unicode (a lone surrogate)") from error
-        return ids
 
     def cut(self, text: str, room: int, *, keep_end: bool) -> str:
         """The end, or the beginning, of `text` that encodes to about `room` ids, at most that.
@@ -56,7 +61,7 @@ class Tokenizer:
         """
         reach = room * self.longest_token
         near = text[-reach:] if keep_end else text[:reach]
-        offsets = self.backend.encode(near, add_special_tokens=False).offsets
+        offsets = self._encoding(near).offsets
         if len(offsets) <= room:
             return near
         # A token may hold a part of a character; its offset is the whole character's.
@@ -103,6 +108,26 @@ class Tokenizer:
     def stream(self) -> TextStream:
         """A decoder that takes one id at a time and never cuts a character in two."""
         return TextStream(self)
+
+
+def _make_sentinels_special(backend: tokenizers.Tokenizer) -> None:
+    """Mark added tokens in angle brackets as special.
+
+    Some families add theirs as ordinary tokens, which text that spells them would turn into.
+    """
+    plain = [
+        token
+        for token in backend.get_added_tokens_decoder().values()
+        if not token.special and token.content.startswith("<") and token.content.endswith(">")
+    ]
+    if plain:
+        backend.add_special_tokens([
+            tokenizers.AddedToken(
+                token.content, single_word=token.single_word, lstrip=token.lstrip,
+                rstrip=token.rstrip, normalized=token.normalized, special=True,
+            )
+            for token in plain
+        ])  # fmt: skip
 
 
 class TextStream:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from codegen25 import checkpoint
+from codegen25.device import choose
 from codegen25.errors import UserError
 from codegen25.infill import Layout, Prompt, compose, compose_holes
 from codegen25.model import Cache
@@ -59,7 +60,8 @@ class Engine:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Engine:
         """Load a model directory."""
-        return cls(checkpoint.load(folder, device), device)
+        chosen = choose(device)
+        return cls(checkpoint.load(folder, chosen), chosen)
 
     def infill(
         self,
@@ -92,6 +94,9 @@ class Engine:
         sampling: Sampling | None = None,
     ) -> list[Completion]:
         """The texts that belong between neighbouring `segments`, each knowing those before it."""
+        self._check_max_tokens(max_tokens)
+        if len(segments) < 2:
+            raise UserError(f"{len(segments)} segments: holes lie between at least two")
         completions: list[Completion] = []
         for _ in segments[1:]:
             filled = [completion.text for completion in completions]
@@ -108,10 +113,7 @@ class Engine:
         self, prefix: str, suffix: str, *, max_tokens: int, layout: str | None = None
     ) -> Prompt:
         """Compose a prompt that leaves room for `max_tokens`; far ends are cut to fit."""
-        if not 1 <= max_tokens <= self.context - 16:
-            raise UserError(
-                f"max-tokens is {max_tokens}; this model takes 1 to {self.context - 16}"
-            )
+        self._check_max_tokens(max_tokens)
         try:
             chosen = Layout(layout) if layout else None
         except ValueError as error:
@@ -119,6 +121,11 @@ class Engine:
             raise UserError(f"layout {layout!r} is unknown; this model has {names}") from error
         budget = self.context - max_tokens
         return compose(prefix, suffix, self.tokenizer, self.form, budget=budget, layout=chosen)
+
+    def _check_max_tokens(self, max_tokens: int) -> None:
+        most = max(1, self.context - 16)
+        if not 1 <= max_tokens <= most:
+            raise UserError(f"max-tokens is {max_tokens}; this model takes 1 to {most}")
 
     def answer(self, prompt: Prompt, max_tokens: int, sampling: Sampling) -> Completion:
         """Generate one answer to a prompt."""
@@ -176,7 +183,8 @@ class Engine:
             if piece := text.push(token):
                 shown.append(piece)
                 yield Piece(piece)
-        rest = text.flush()
+        # At the limit an unfinished character is nobody's text.
+        rest = text.flush() if reason == "end" else ""
         end = time.perf_counter()
         completion = Completion(
             text="".join((*shown, rest)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codegen25 import __version__, checkpoint
+from codegen25 import __version__, checkpoint, device
 from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
 from codegen25.infill import Corruption
@@ -50,7 +52,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, out: Path) -> None:
         self.recipe, self.out = recipe, out
-        self.device = _device(recipe.device)
+        self.device = device.choose(recipe.device)
         self.dtype = precision.choose(recipe.dtype, self.device)
         self.tokenizer = Tokenizer.load(Path(recipe.tokenizer))
         self.shard = TextShard(Path(recipe.corpus))
@@ -68,6 +70,7 @@ class Trainer:
         self.optimizers = optimizer.build(self.model, recipe.optimizer)
         self.loss: Callable[[Tensor, Tensor, Tensor], Tensor] = self._loss
         if recipe.compile:
+            _require_compiler(self.device)
             self.loss = torch.compile(self._loss, dynamic=False)
         self.step = 0
         self.seconds = 0.0
@@ -127,7 +130,7 @@ class Trainer:
         for i in range(0, len(inputs), size):
             part = (each[i : i + size].to(self.device) for each in (inputs, targets, weights))
             weighted, plain = self.loss(*part)
-            (weighted / weight).backward()  # type: ignore[no-untyped-call]
+            (weighted / weight).backward()
             total += float(plain.detach())
         if not math.isfinite(total):
             raise UserError(
@@ -275,16 +278,13 @@ class Trainer:
         self.tokens = int(self.history[-1]["tokens"]) if self.history else 0
 
 
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device is {name}, but torch sees no GPU; use cpu or auto")
-    try:
-        torch.empty(0, device=name)
-    except RuntimeError as error:
-        raise UserError(f"device {name!r} cannot be used: {error}") from error
-    return name
+def _require_compiler(device: str) -> None:
+    names = (os.environ.get("CXX", ""), "g++", "clang++", "c++")
+    if device == "cpu" and not any(shutil.which(name) for name in names if name):
+        raise UserError(
+            "the recipe compiles, which needs a C++ compiler here; install one (Debian, Ubuntu: "
+            "apt install g++) or train a little slower with --set compile=false"
+        )
 
 
 @contextmanager
