@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from conftest import shared
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -63,6 +65,35 @@ def test_the_python_of_the_readme_runs() -> None:
     for program in programs:
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         assert done.returncode == 0 and done.stdout, done.stderr
+
+
+SMALL = "--set stop_after=1 --set batch=4 --set micro_batch=4 --set compile=false"
+
+
+def test_the_commands_that_train_work_on_a_small_folder(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text()
+    block = re.search(r"```sh\n(.*?)```", text, re.DOTALL)
+    assert block is not None
+    commands = block[1].splitlines()
+    verbs = [command.split()[1] for command in commands]
+    assert verbs == ["data", "tokenizer", "train", "eval"]
+    shutil.copytree(ROOT / "src", tmp_path / "my/code")
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    environment = os.environ | {
+        "HOME": str(tmp_path),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    commands[2] += f" {SMALL}"
+    commands[3] += " --limit 2 --max-tokens 4"
+    try:
+        shutil.copy(shared("humaneval/HumanEval-SingleLineInfilling.jsonl.gz"), tmp_path)
+    except pytest.skip.Exception:
+        commands.pop()
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
 def timeless(text: str) -> str:

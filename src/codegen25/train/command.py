@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def run(recipe: Path, out: Path, overrides: list[str], resume: bool, spans: bool
     )
     finished = trainer.run(_Line())
     if finished:
-        print(f"held-out bits per byte {trainer.evaluate():.4f}")
+        bits = trainer.evaluate()
+        print("nothing is held out" if math.isnan(bits) else f"held-out bits per byte {bits:.4f}")
     else:
         print(f"stopped at step {trainer.step}; go on with --resume")
     print(f"saved {out}")
