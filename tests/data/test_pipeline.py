@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +15,13 @@ import psutil
 import pytest
 
 from codegen25.data import pipeline
+from codegen25.data.command import of_sources
+from codegen25.data.documents import CHANGED
 from codegen25.data.engines import Local, engine
+from codegen25.data.filters import Filters
+from codegen25.data.parts import PartTask
 from codegen25.data.shards import TextShard
+from codegen25.data.sources.task import FilesTask
 from codegen25.data.tokens import TokenShard
 from codegen25.errors import UserError
 from codegen25.tokenizer import Tokenizer
@@ -220,6 +227,87 @@ def test_workers_do_not_outlive_a_killed_run(tmp_path: Path) -> None:
 def test_two_runs_do_not_share_a_working_folder(tmp_path: Path, repositories: list[Path]) -> None:
     with pipeline._working(tmp_path / ".c.work"), pytest.raises(UserError, match="another run"):
         pipeline.build(folder_recipe(*repositories), tmp_path / "c", Local(1))
+
+
+def test_no_family_is_lost_to_a_repositorys_share(tmp_path: Path) -> None:
+    twin = body("twin")
+    source = tmp_path / "src"
+    fillers = {f"f{i}.py": body(f"filler{i}x") for i in range(6)}
+    folders = [
+        repository(source / "a", {**fillers, "m.py": twin, "n.py": twin + "# near\n"}),
+        repository(source / "b", {"n.py": twin + "# near, too\n", "o.py": twin}),
+    ]
+    for seed in range(8):
+        out = tmp_path / f"out{seed}"
+        pipeline.build(
+            folder_recipe(*folders, max_repo_kb=2, seed=seed, heldout=0.0), out, Local(1)
+        )
+        kept = list(TextShard(out))
+        assert sum("twin_0" in text for text in kept) == 1
+
+
+def test_steps_are_reported_in_their_order(tmp_path: Path, repositories: list[Path]) -> None:
+    made = pipeline.build(folder_recipe(*repositories, redact=True), tmp_path / "out", Local(1))
+    assert list(made["steps"]) == [
+        "read", "notebooks", "language", "path", "text", "syntax", "redaction", "decontamination",
+        "exact duplicates", "near duplicates",
+    ]  # fmt: skip
+
+
+def test_what_redaction_changed_is_counted(tmp_path: Path) -> None:
+    text = body("mail") + "author = 'jane.doe@university.org'\n"
+    folder = repository(tmp_path / "src", {"m.py": text, "n.py": body("other")})
+    made = pipeline.build(folder_recipe(folder, redact=True, heldout=0.0), tmp_path / "o", Local(1))
+    assert made["steps"]["redaction"]["reasons"] == {CHANGED: 1}
+    assert "src/m.py" in (tmp_path / "o/report.md").read_text()
+
+
+def test_notebooks_with_long_paragraphs_pass_and_can_be_asked_for(tmp_path: Path) -> None:
+    paragraph = "A paragraph of a notebook is one line. " * 12
+    cells = [
+        {"cell_type": "markdown", "source": [paragraph]},
+        {"cell_type": "code", "source": ["print(1 + 1)\n"], "outputs": []},
+    ]
+    metadata = {"kernelspec": {"language": "python", "name": "python3"}}
+    text = json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
+    folder = repository(tmp_path / "src", {"n.ipynb": text, "m.py": body("module")})
+    for languages in ((), ("notebooks",)):
+        out = tmp_path / f"out{len(languages)}"
+        recipe = folder_recipe(folder, heldout=0.0, filters=Filters(languages=languages))
+        made = pipeline.build(recipe, out, Local(1))
+        assert made["languages"]["notebooks"][0] == 1
+        assert set(made["languages"]) == {"notebooks"} | ({"python"} if not languages else set())
+
+
+def test_parts_made_with_other_evaluation_files_are_not_taken_over(tmp_path: Path) -> None:
+    problems = tmp_path / "problems.jsonl"
+    part = PartTask(FilesTask(()), folder_recipe(tmp_path, decontaminate=(str(problems),)), "work")
+    problems.write_text(json.dumps({"prompt": "def f():\n", "canonical_solution": "    pass\n"}))
+    before = part.folder
+    assert part.folder == before
+    problems.write_text(json.dumps({"prompt": "def g():\n", "canonical_solution": "    pass\n"}))
+    assert part.folder != before
+
+
+def test_own_code_beside_packages_is_taken_whatever_its_licence(tmp_path: Path) -> None:
+    recipe = of_sources([str(tmp_path), "stdlib"], {})
+    assert recipe.licenses == "permissive"
+    folder = repository(tmp_path / "own", {"m.py": body("mine")})
+    own = dataclasses.replace(recipe, sources=({**recipe.sources[0], "path": str(folder)},))
+    made = pipeline.build(dataclasses.replace(own, heldout=0.0), tmp_path / "out", Local(1))
+    assert made["splits"]["train"]["documents"] == 1
+    assert of_sources([str(tmp_path)], {}).licenses == "any"
+
+
+def test_a_flipped_byte_is_found(corpus: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "corpus"
+    shutil.copytree(corpus, damaged)
+    TextShard(damaged).verify()
+    raw = bytearray((damaged / "train.text").read_bytes())
+    raw[100] ^= 1
+    (damaged / "train.text").write_bytes(raw)
+    with pytest.raises(UserError, match="checksum"):
+        TextShard(damaged).verify()
 
 
 def test_no_repository_exceeds_its_share(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codegen25 import settings
-from codegen25.data import pipeline, report
+from codegen25.data import licenses, pipeline, report
 from codegen25.data import recipe as recipes
 from codegen25.data.engines import engine
 from codegen25.data.recipe import DataRecipe
@@ -50,8 +50,11 @@ def of_sources(sources: Sequence[str], overrides: Mapping[str, str]) -> DataReci
     Packages must be permissively licensed; a folder or file that the user names is taken as it is.
     """
     tables = [table_of(source) for source in sources or INSTALLED]
-    own = all(table["kind"] in OWN for table in tables)
-    base: dict[str, Any] = {"sources": tables, "licenses": "any" if own else "permissive"}
+    own = [table for table in tables if table["kind"] in OWN]
+    if own != tables:
+        tables = [table | {"license": licenses.OWN} if table in own else table for table in tables]
+    terms = "any" if own == tables else "permissive"
+    base: dict[str, Any] = {"sources": tables, "licenses": terms}
     return settings.overridden(DataRecipe, base, overrides, "--set")
 
 

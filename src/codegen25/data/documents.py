@@ -48,6 +48,7 @@ Step = Callable[[Document], "Document | str"]
 """A pure judgement: the document, changed or not, or the reason why it is dropped."""
 
 EXAMPLES = 3
+CHANGED = "changed, not dropped"
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Count:
     bytes_out: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     examples: list[tuple[str, str, str]] = field(default_factory=list)
-    """(draw, reason, name) of at most `EXAMPLES` drops, drawn by hash so that merging counts in
+    """(draw, reason, name) of at most `EXAMPLES`, drawn by hash so that merging counts in
     any order gives the same."""
 
     def enter(self, size: int) -> None:
@@ -73,8 +74,8 @@ class Count:
         self.documents_out += 1
         self.bytes_out += size
 
-    def drop(self, reason: str, name: str) -> None:
-        """Count one dropped, `name` being `repo/path`."""
+    def note(self, reason: str, name: str) -> None:
+        """Count one dropped for a reason, or `CHANGED`; `name` is `repo/path`."""
         self.reasons[reason] += 1
         draw = hashlib.sha256(f"{reason}\0{name}".encode()).hexdigest()[:16]
         self.examples = sorted([*self.examples, (draw, reason, name)])[:EXAMPLES]
@@ -129,7 +130,9 @@ def apply(name: str, step: Step, documents: Iterable[Document], tally: Tally) ->
         count.enter(document.size)
         result = step(document)
         if isinstance(result, str):
-            count.drop(result, document.name)
+            count.note(result, document.name)
         else:
+            if result is not document:
+                count.note(CHANGED, document.name)
             count.leave(result.size)
             yield result

@@ -197,11 +197,17 @@ class Ray:
             cause: BaseException = error
             while isinstance(cause, failures.RayTaskError):
                 cause = cause.cause
-            if isinstance(cause, UserError | OSError):
-                raise cause from None
+            if isinstance(cause, UserError):
+                raise UserError(str(cause).split(_RAYS_ADVICE)[0]) from None
+            if isinstance(cause, OSError):
+                raise OSError(cause.errno, cause.strerror) from None
             if isinstance(cause, died):
                 raise UserError(f"{KILLED} ({type(cause).__name__})") from error
             raise
+
+
+_RAYS_ADVICE = "\nFailed to apply UDF"
+"""What Ray appends to an exception's last argument on its way, an OSError's file name or all."""
 
 
 @contextmanager

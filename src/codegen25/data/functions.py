@@ -21,8 +21,11 @@ a window of 256 tokens."""
 def module_functions(document: Document) -> Iterator[Document]:
     """The functions at the top level of a module that parses, with the imports they use.
 
-    Their path is `FILE::NAME`. Decorators come along; methods stay where they are.
+    Their path is `FILE::NAME`. Decorators come along; methods stay where they are. Stubs (.pyi)
+    have no bodies to learn from.
     """
+    if document.path.endswith(".pyi"):
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = ast.parse(document.text)

@@ -41,6 +41,8 @@ list of permissive licences down to bronze, and HPND, PIL (its old name), Python
 and WTFPL. Two of bronze, which ask more of a changed copy than a notice, are left out: LPPL-1.3c
 and Ruby."""
 
+OWN = "LicenseRef-own"
+"""What a user's own code stands under where only permissive terms are taken from others."""
 _BY_NAME = {name.lower(): name for name in PERMISSIVE}
 
 _V2 = r"(?:v(?:ersion|er)?\.? ?)?2(?:\.0)?"
@@ -132,6 +134,8 @@ def rank(expression: str | None) -> int:
     """
     if not expression:
         return 1
+    if expression == OWN:
+        return 0
     return 0 if is_permissive(expression) else 2
 
 

@@ -29,6 +29,7 @@ from codegen25.data.recipe import DataRecipe
 from codegen25.data.records.notebooks import notebook
 from codegen25.data.shards import ShardWriter, TextShard, write_header
 from codegen25.data.sources import Task
+from codegen25.errors import UserError
 
 PART = "part"
 COUNTS, HITS, KEYS, SIGNATURES = "counts.json", "hits.json", "keys.npy", "signatures.npy"
@@ -51,6 +52,7 @@ class PartTask:
             "recipe": dataclasses.asdict(self.recipe),
             "task": repr(self.source),
             "state": self.source.state(),
+            "files": [_digest(path) for path in _consulted(self.recipe)],
         }
         text = json.dumps(made_from, sort_keys=True, default=str)
         return Path(self.work) / hashlib.sha256(text.encode()).hexdigest()[:24]
@@ -100,6 +102,20 @@ class PartTask:
                 yield from module_functions(document)
 
 
+def _consulted(recipe: DataRecipe) -> list[str]:
+    """Files beside the sources on which a document's fate depends."""
+    own = [recipe.quality_model] if recipe.quality_model else []
+    ours = [decontaminate.SHIPPED, quality.SHIPPED]
+    return [*recipe.decontaminate, *own, *(str(Path(__file__).parent / name) for name in ours)]
+
+
+def _digest(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
 def steps(recipe: DataRecipe) -> list[tuple[str, Step]]:
     """The recipe's steps over single documents, by name, in order: the cheap ones first."""
     rules = dict(recipe.filters.steps())
@@ -107,7 +123,9 @@ def steps(recipe: DataRecipe) -> list[tuple[str, Step]]:
         del rules["licence"]
     made = [("notebooks", _notebook), *rules.items()]
     if recipe.quality:
-        made.append(("quality", quality.at_least(recipe.quality, quality.shipped())))
+        named = recipe.quality_model
+        model = quality.Model.load(Path(named)) if named else quality.shipped()
+        made.append(("quality", quality.at_least(recipe.quality, model)))
     if recipe.redact:
         made.append(("redaction", redact.redact))
     return made

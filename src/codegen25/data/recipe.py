@@ -27,7 +27,8 @@ class DataRecipe:
     near_dedup     drop near-twins of a document that is kept; exact copies always are dropped.
     redact         replace e-mail addresses, IP addresses and secrets.
     decontaminate  jsonl files of evaluation problems to keep out, beside HumanEval.
-    quality        least quality score, from 0 (all) to 1.
+    quality        least quality score, from 0 (all) to 1, and
+    quality_model  the file of a model of your own for it (scripts/quality.py); empty: the shipped.
     metadata       probability of each of repository, file name and stars standing before a
                    document as StarCoderData's special tokens.
     order          "shuffled", or "repository": one after the other, imported modules first.
@@ -46,6 +47,7 @@ class DataRecipe:
     redact: bool = True
     decontaminate: tuple[str, ...] = ()
     quality: float = 0.0
+    quality_model: str = ""
     metadata: float = 0.0
     order: str = "shuffled"
     tokenizer: str = ""

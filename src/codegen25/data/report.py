@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codegen25 import __version__
-from codegen25.data.documents import Tally
+from codegen25.data.documents import CHANGED, Tally
 from codegen25.data.recipe import DataRecipe
 from codegen25.data.selection import Listing
 
@@ -60,11 +60,11 @@ def write(made: Mapping[str, Any], folder: Path) -> None:
 def markdown(made: Mapping[str, Any]) -> str:
     """The report as Markdown tables."""
     splits = [
-        (name, f"{entry['documents']:,}", f"{entry['bytes'] / 1e6:.2f}")
+        (name, f"{entry['documents']:,}", _megabytes(entry["bytes"]))
         for name, entry in made["splits"].items()
     ]
     languages = [
-        (name, f"{documents:,}", f"{size / 1e6:.2f}")
+        (name, f"{documents:,}", _megabytes(size))
         for name, (documents, size) in sorted(
             made["languages"].items(), key=lambda item: -item[1][1]
         )
@@ -77,11 +77,11 @@ def markdown(made: Mapping[str, Any]) -> str:
     parts = [
         _table(("split", "documents", "MB"), splits),
         _table(
-            ("step", "documents in", "MB in", "MB out", "bytes dropped"),
+            ("step", "documents in", "out", "dropped", "MB in", "out", "dropped"),
             [_step(name, count) for name, count in made["steps"].items()],
         ),
         _table(
-            ("step", "dropped because", "documents", "for example"),
+            ("step", "dropped because, or changed", "documents", "for example"),
             [row for name, count in made["steps"].items() for row in _reasons(name, count)],
         ),
         _table(("language", "documents", "MB"), languages),
@@ -99,9 +99,16 @@ def markdown(made: Mapping[str, Any]) -> str:
 
 
 def _step(name: str, count: Mapping[str, Any]) -> tuple[str, ...]:
-    taken, left = count["bytes_in"], count["bytes_out"]
-    share = f"{1 - left / taken:.1%}" if taken and left <= taken else "0.0%"
-    return (name, f"{count['documents_in']:,}", f"{taken / 1e6:.2f}", f"{left / 1e6:.2f}", share)
+    row = [name]
+    for unit, shown in (("documents", "{:,}".format), ("bytes", _megabytes)):
+        taken, left = count[f"{unit}_in"], count[f"{unit}_out"]
+        share = f"{1 - left / taken:.1%}" if taken and left <= taken else "0.0%"
+        row += [shown(taken), shown(left), share]
+    return tuple(row)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.2f}" if size >= 1e6 else f"{size / 1e6:.4f}"
 
 
 def _reasons(name: str, count: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -116,8 +123,12 @@ def _reasons(name: str, count: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").replace("\r", " ")
 
 
 def why_empty(tally: Tally) -> str:
@@ -126,6 +137,7 @@ def why_empty(tally: Tally) -> str:
         (number, f"{name}: {reason} ({number:,})")
         for name, count in tally.items()
         for reason, number in count.reasons.items()
+        if reason != CHANGED
     ]
     if not reasons:
         return "the sources hold no file of a known language"

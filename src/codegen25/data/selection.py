@@ -71,15 +71,23 @@ def select(listing: Listing, recipe: DataRecipe, engine: Engine, tally: Tally) -
         kept = _drop(
             listing, kept, fits, "share of a repository", "over the repository's share", None, tally
         )
-    keys = [np.load(part / KEYS) for part in listing.parts]
-    exact = dedup.exact_duplicates(np.concatenate([*keys, np.zeros((0, 16), dtype=np.uint8)]), rank)
+    exact = _exact(listing, kept, rank)
     kept = _drop(listing, kept, exact.mask, "exact duplicates", "an exact copy", exact.twin, tally)
     if recipe.near_dedup and len(kept):
         near = dedup.keep(near_twins(listing, exact.mask, rank, engine), rank)
-        mask = np.zeros(len(rank), dtype=bool)
-        mask[kept] = near.mask[kept]
-        kept = _drop(listing, kept, mask, "near duplicates", "a near copy", near.twin, tally)
+        kept = _drop(listing, kept, near.mask, "near duplicates", "a near copy", near.twin, tally)
     return kept
+
+
+def _exact(listing: Listing, kept: NDArray[np.int64], rank: NDArray[np.int64]) -> dedup.Kept:
+    """The exact duplicates among the documents `kept`, in the numbers of all documents."""
+    keys = [np.load(part / KEYS) for part in listing.parts]
+    among = dedup.exact_duplicates(
+        np.concatenate([*keys, np.zeros((0, 16), dtype=np.uint8)])[kept], rank[kept]
+    )
+    twin, mask = np.arange(len(rank)), np.zeros(len(rank), dtype=bool)
+    twin[kept], mask[kept] = kept[among.twin], among.mask
+    return dedup.Kept(mask, twin)
 
 
 def keep_order(listing: Listing) -> NDArray[np.int64]:
@@ -202,5 +210,5 @@ def _drop(
             count.leave(int(listing.size[i]))
         else:
             of = f" = {listing.name(int(twin[i]))}" if twin is not None else ""
-            count.drop(reason, listing.name(i) + of)
+            count.note(reason, listing.name(i) + of)
     return kept[mask[kept]]

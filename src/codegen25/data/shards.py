@@ -122,6 +122,14 @@ class TextShard:
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
 
+    def verify(self) -> None:
+        """Raise a UserError if the text is not what the header's checksum says; reads all of it."""
+        if hashlib.sha256(self._map).hexdigest() != self.sha256:
+            raise UserError(
+                f"{self.folder / self.split}.text: damaged (its checksum differs from {HEADER}); "
+                "build the corpus again"
+            )
+
     def __len__(self) -> int:
         return len(self.ends)
 

@@ -56,6 +56,7 @@ class Trainer:
         self.dtype = precision.choose(recipe.dtype, self.device)
         self.tokenizer = Tokenizer.load(Path(recipe.tokenizer))
         self.shard = TextShard(Path(recipe.corpus))
+        self.shard.verify()
         context = recipe.shape.context
         self.rows = Rows(
             self.shard, self.tokenizer, context, recipe.corruption, recipe.seed, recipe.window

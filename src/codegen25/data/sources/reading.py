@@ -89,7 +89,7 @@ def account(result: Document | str, size: int, name: str, count: Count) -> Itera
     """Count a file of `size` bytes looked at, and pass its document on if there is one."""
     count.enter(size)
     if isinstance(result, str):
-        count.drop(result, name)
+        count.note(result, name)
     else:
         count.leave(result.size)
         yield result
