@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from codegen25.data import decontaminate
 from codegen25.data.decontaminate import Fingerprints, Hit, collect, contaminated, hits
 from codegen25.data.documents import Document
+from codegen25.data.records.layout import lay_out
+from codegen25.data.records.notebooks import notebook
 from codegen25.errors import UserError
 
 PROMPT = '''from typing import List
@@ -120,6 +122,35 @@ def test_text_that_is_no_python_is_searched_for_words(fingerprints: Fingerprints
     }
     assert hits(document("def f(:\n" + PROMPT, "python"), fingerprints)
     assert hits(document("", "python"), fingerprints) == []
+
+
+def test_code_inside_a_record_is_searched_piece_by_piece(fingerprints: Fingerprints) -> None:
+    function = f"def best_so_far(xs):\n{RENAMED}"
+    cells = [
+        ("markdown", "Some text, which is no Python (and has no end"),
+        ("code", "%matplotlib inline\n!pip list\n" + function),
+    ]
+    made = notebook(
+        json.dumps(
+            {
+                "cells": [
+                    {"cell_type": kind, "source": text, "outputs": []} for kind, text in cells
+                ],
+                "metadata": {"kernelspec": {"language": "python", "name": "python3"}},
+                "nbformat": 4,
+                "nbformat_minor": 5,
+            }
+        ),
+        repo="r",
+        path="n.ipynb",
+    )
+    assert isinstance(made, Document)
+    found = hits(made, fingerprints)
+    assert [hit.kind for hit in found] == ["function"]
+    assert made.text.split("\n")[found[0].line - 1] == "def best_so_far(xs):"
+    text, marks = lay_out([("<commit_before>", "x = 1\n"), ("<commit_after>", function)])
+    record = Document(text, "c", "r", language="commits", marks=marks)
+    assert [hit.kind for hit in hits(record, fingerprints)] == ["function"]
 
 
 @pytest.mark.parametrize(

@@ -156,11 +156,9 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "c").exists() and any(parts.iterdir())
-    finished = {path: path.stat().st_mtime_ns for path in parts.iterdir() if path.name[0] != "."}
     subprocess.run([*command, str(tmp_path / "c")], check=True, stdout=subprocess.DEVNULL)
     subprocess.run([*command, str(tmp_path / "d")], check=True, stdout=subprocess.DEVNULL)
     assert contents(tmp_path / "c") == contents(tmp_path / "d")
-    assert not parts.exists() or all(p.stat().st_mtime_ns == t for p, t in finished.items())
 
 
 def test_finished_parts_are_not_made_again(
@@ -318,10 +316,30 @@ def test_no_repository_exceeds_its_share(tmp_path: Path) -> None:
     assert 1500 < TextShard(tmp_path / "c").total_bytes <= 3000
 
 
-def test_an_existing_folder_is_not_touched(tmp_path: Path, repositories: list[Path]) -> None:
+def test_what_exists_is_not_touched(tmp_path: Path, repositories: list[Path]) -> None:
     (tmp_path / "c").mkdir()
-    with pytest.raises(UserError, match="exists already"):
-        pipeline.build(folder_recipe(*repositories), tmp_path / "c", Local(1))
+    (tmp_path / "d").symlink_to("nowhere")
+    for out in ("c", "d"):
+        with pytest.raises(UserError, match="exists already"):
+            pipeline.build(folder_recipe(*repositories), tmp_path / out, Local(1))
+
+
+def test_what_is_added_is_counted_and_no_folder_is_told(
+    tmp_path: Path, tokenizer: Tokenizer
+) -> None:
+    folder = repository(tmp_path / "src", {"m.py": body("one"), "n.py": body("two")})
+    (tmp_path / "secret").mkdir()
+    tokenizer.save(tmp_path / "secret/tokenizer.json")
+    recipe = folder_recipe(
+        folder, functions=True, metadata=1.0, heldout=0.0,
+        tokenizer=str(tmp_path / "secret/tokenizer.json"),
+    )  # fmt: skip
+    made = pipeline.build(recipe, tmp_path / "o", Local(1))
+    assert made["steps"]["functions"]["documents_in"] == 2
+    assert made["steps"]["functions"]["documents_out"] > 2
+    metadata = made["steps"]["metadata"]
+    assert metadata["reasons"] == {CHANGED: metadata["documents_in"]}
+    assert str(tmp_path) not in (tmp_path / "o/report.json").read_text()
 
 
 def test_nothing_left_says_why(tmp_path: Path) -> None:

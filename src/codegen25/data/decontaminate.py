@@ -34,6 +34,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from hashlib import blake2b
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen25.data.documents import Document, Step
+from codegen25.data.records.layout import RECORDS
 from codegen25.errors import UserError
 
 NGRAM = 10
@@ -219,13 +221,33 @@ _LEFT_OUT = {
 
 
 def _shared_functions(document: Document, fingerprints: Fingerprints) -> Iterator[Hit]:
-    if not fingerprints.functions or document.language not in ("python", ""):
+    if not fingerprints.functions:
         return
-    for function in _functions(document.text):
-        if _hash(outline(function)) in fingerprints.outlines:
-            problem = fingerprints.functions.get(_hash(" ".join(normalised(function))))
-            if problem is not None:
-                yield Hit("function", fingerprints.problems[problem], function.lineno)
+    for code, before in _python(document):
+        for function in _functions(code):
+            if _hash(outline(function)) in fingerprints.outlines:
+                problem = fingerprints.functions.get(_hash(" ".join(normalised(function))))
+                if problem is not None:
+                    line = before + function.lineno
+                    yield Hit("function", fingerprints.problems[problem], line)
+
+
+def _python(document: Document) -> Iterator[tuple[str, int]]:
+    """What may be Python of a document, and how many lines stand before it.
+
+    Of a record each piece by itself: a notebook's cell, a file before and after a commit.
+    """
+    if document.language in ("python", ""):
+        yield document.text, 0
+    elif document.language in RECORDS:
+        borders = sorted({0, *(position for position, _ in document.marks), len(document.text)})
+        for start, end in pairwise(borders):
+            piece = _MAGIC.sub("pass", document.text[start:end])
+            yield piece, document.text.count("\n", 0, start)
+
+
+_MAGIC = re.compile(r"^[%!?].*", re.M)
+"""IPython's commands in a notebook's cells, which are no Python."""
 
 
 def _functions(text: str) -> list[_Function]:

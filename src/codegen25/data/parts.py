@@ -96,10 +96,18 @@ class PartTask:
         for name, step in named:
             tally.of(name)  # in their order, which generators pulled from the end would reverse
             documents = apply(name, step, documents, tally)
-        for document in documents:
-            yield document
-            if self.recipe.functions and document.language == "python" and not document.marks:
-                yield from module_functions(document)
+        return _with_functions(documents, tally) if self.recipe.functions else iter(documents)
+
+
+def _with_functions(documents: Iterable[Document], tally: Tally) -> Iterator[Document]:
+    """Each document, and after a Python file its functions as documents of their own."""
+    count = tally.of("functions")
+    for document in documents:
+        count.enter(document.size)
+        python = document.language == "python" and not document.marks
+        for each in (document, *(module_functions(document) if python else ())):
+            count.leave(each.size)
+            yield each
 
 
 def _consulted(recipe: DataRecipe) -> list[str]:

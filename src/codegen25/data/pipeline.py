@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen25.data import report, tokens
-from codegen25.data.documents import Count, Document, Tally
+from codegen25.data.documents import Count, Document, Tally, apply
 from codegen25.data.engines import Engine
 from codegen25.data.metadata import with_metadata
 from codegen25.data.order import repository_order
@@ -52,7 +52,7 @@ def build(
 
     `out` appears whole or not at all; an existing `out` is a UserError.
     """
-    if out.exists():
+    if os.path.lexists(out):
         raise UserError(f"{out} exists already; name another folder with --out or remove it")
     if recipe.tokenizer:
         Tokenizer.load(Path(recipe.tokenizer))
@@ -70,7 +70,7 @@ def build(
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
         entries = {
-            split: _write_text(staging, split, listing, chosen, recipe)
+            split: _write_text(staging, split, _documents(listing, chosen), recipe, tally)
             for split, chosen in splits.items()
         }
         write_header(staging, entries)
@@ -144,14 +144,14 @@ def _documents(listing: Listing, chosen: Sequence[int]) -> Iterator[Document]:
 
 
 def _write_text(
-    folder: Path, split: str, listing: Listing, chosen: Sequence[int], recipe: DataRecipe
+    folder: Path, split: str, documents: Iterable[Document], recipe: DataRecipe, tally: Tally
 ) -> dict[str, Any]:
-    step = with_metadata(recipe.metadata, recipe.seed)
+    if recipe.metadata:
+        step = with_metadata(recipe.metadata, recipe.seed)
+        documents = apply("metadata", step, documents, tally)
     with ShardWriter(folder, split) as writer:
-        for document in _documents(listing, chosen):
-            written = step(document) if recipe.metadata else document
-            assert isinstance(written, Document)
-            writer.add(written)
+        for document in documents:
+            writer.add(document)
     return writer.entry
 
 

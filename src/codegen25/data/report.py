@@ -40,6 +40,10 @@ def make(
     settings["sources"] = [
         {key: value for key, value in source.items() if key != "path"} for source in recipe.sources
     ]
+    settings["tokenizer"], settings["quality_model"] = (
+        Path(recipe.tokenizer).name, Path(recipe.quality_model).name,
+    )  # fmt: skip
+    settings["decontaminate"] = [Path(path).name for path in recipe.decontaminate]
     return {
         "codegen25": __version__,
         "recipe": settings,
@@ -102,7 +106,8 @@ def _step(name: str, count: Mapping[str, Any]) -> tuple[str, ...]:
     row = [name]
     for unit, shown in (("documents", "{:,}".format), ("bytes", _megabytes)):
         taken, left = count[f"{unit}_in"], count[f"{unit}_out"]
-        share = f"{1 - left / taken:.1%}" if taken and left <= taken else "0.0%"
+        change = left / taken - 1 if taken else 0.0
+        share = f"{abs(change):.1%}" if change <= 0 else f"{change:+.1%}"
         row += [shown(taken), shown(left), share]
     return tuple(row)
 

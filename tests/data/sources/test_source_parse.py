@@ -30,6 +30,7 @@ from codegen25.errors import UserError
     [
         ("stdlib", StandardLibrary()),
         ("installed", Installed()),
+        ("installed:lib/site", Installed("lib/site")),
         ("pip:toolz", Pip(("toolz",))),
         ("pip:toolz==1.0", Pip(("toolz==1.0",))),
         ("npm:@types/node@20", Npm(("@types/node@20",))),

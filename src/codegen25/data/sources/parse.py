@@ -35,8 +35,8 @@ KINDS: Mapping[str, type[Any]] = {
 
 FORMS = (
     "a folder, an archive (.zip, .whl, .tar.gz, .deb …), a table (.jsonl, .jsonl.gz, .jsonl.zst, "
-    ".parquet), stdlib, installed, pip:NAME[==VERSION], npm:NAME[@VERSION], debian:NAME[=VERSION], "
-    "hf:OWNER/NAME"
+    ".parquet), stdlib, installed[:SITE], pip:NAME[==VERSION], npm:NAME[@VERSION], "
+    "debian:NAME[=VERSION], hf:OWNER/NAME"
 )
 
 
@@ -53,6 +53,8 @@ def table_of(text: str) -> dict[str, Any]:
     kind, colon, name = text.partition(":")
     if text in ("stdlib", "installed"):
         return {"kind": text}
+    if colon and name and kind == "installed":
+        return {"kind": kind, "path": name}
     if colon and name and kind in ("pip", "npm", "debian"):
         return {"kind": kind, "names": [name]}
     if colon and name and kind == "hf":
