@@ -327,7 +327,8 @@ def test_what_exists_is_not_touched(tmp_path: Path, repositories: list[Path]) ->
 def test_what_is_added_is_counted_and_no_folder_is_told(
     tmp_path: Path, tokenizer: Tokenizer
 ) -> None:
-    folder = repository(tmp_path / "src", {"m.py": body("one"), "n.py": body("two")})
+    long = "def long(value):\n" + "    value = value * 2 + 1\n" * 8 + "    return value\n"
+    folder = repository(tmp_path / "src", {"m.py": body("one") + long, "n.py": body("two")})
     (tmp_path / "secret").mkdir()
     tokenizer.save(tmp_path / "secret/tokenizer.json")
     recipe = folder_recipe(

@@ -7,6 +7,7 @@ it cannot see; a function of its own shows all there is to know about the missin
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +19,10 @@ CHARACTERS = (120, 900)
 a window of 256 tokens."""
 
 
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+"""Lines as Python's parser counts them: a form feed, unlike in `str.splitlines`, ends none."""
+
+
 def module_functions(document: Document) -> Iterator[Document]:
     """The functions at the top level of a module that parses, with the imports they use.
 
@@ -26,10 +31,13 @@ def module_functions(document: Document) -> Iterator[Document]:
     """
     if document.path.endswith(".pyi"):
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        module = ast.parse(document.text)
-    lines = document.text.splitlines(keepends=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = ast.parse(document.text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    lines = _LINE.findall(document.text)
     imports = [node for node in module.body if isinstance(node, ast.Import | ast.ImportFrom)]
     for node in module.body:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
