@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -128,3 +129,18 @@ def test_a_worker_that_is_killed_once_is_replaced(engine: Engine, tmp_path: Path
         return item
 
     assert list(engine.map(die_once, [0, 1, 2])) == [0, 1, 2]
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    done = subprocess.run(
+        [sys.executable, "-m", "codegen25", "data", "stdlib", "--engine", "ray", "--out", "c"],
+        env={**os.environ, "RAY_ADDRESS": "127.0.0.1:9"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "RAY_ADDRESS=127.0.0.1:9: cannot join" in done.stderr
+    assert not list(tmp_path.iterdir())

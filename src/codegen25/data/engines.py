@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import time
 import warnings
@@ -126,8 +127,8 @@ class Ray:
             raise UserError("--engine ray needs Ray; pip install 'codegen25[ray]'") from error
         self.ray = ray
         if not ray.is_initialized():
-            if os.environ.get("RAY_ADDRESS"):
-                ray.init(log_to_driver=False)
+            if address := os.environ.get("RAY_ADDRESS"):
+                _join(ray, address)
             else:
                 ray.init(
                     num_cpus=workers or len(os.sched_getaffinity(0)),
@@ -204,6 +205,21 @@ class Ray:
             if isinstance(cause, died):
                 raise UserError(f"{KILLED} ({type(cause).__name__})") from error
             raise
+
+
+def _join(ray: Any, address: str) -> None:
+    """Connect to a running cluster; a UserError says why not."""
+    host, _, port = address.rpartition(":")
+    try:
+        if host and port.isdigit() and "/" not in host:
+            socket.create_connection((host, int(port)), timeout=5).close()  # Ray tries for minutes
+        ray.init(log_to_driver=False)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        said = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"RAY_ADDRESS={address}: cannot join this Ray cluster ({said}); start one with `ray "
+            "start --head`, give both the same RAY_AUTH_MODE and token, or unset RAY_ADDRESS"
+        ) from error
 
 
 _RAYS_ADVICE = "\nFailed to apply UDF"
