@@ -96,6 +96,7 @@ def with_stranger(folder: Path) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda f: (f / "config.json").unlink(), r"config\.json is missing"),
     "config is no JSON": (lambda f: (f / "config.json").write_text("{"), r"config\.json: not JSON"),
+    "config nests": (lambda f: (f / "config.json").write_text("[" * 10**5), r"config\.json: not J"),
     "config is a list": (lambda f: (f / "config.json").write_text("[]"), "not a JSON object"),
     "truncated": (truncate, r"model\.safetensors: damaged or truncated"),
     "pickle": (pickle_only, r"pytorch_model\.bin: pickled weights"),

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 import codegen25
+from codegen25 import checkpoint
 from codegen25.errors import UserError
 from codegen25.infill import END_OF_MIDDLE
+from codegen25.sample.options import Sampling
 from codegen25.source_file import SourceFile
 from conftest import Run
 
@@ -28,6 +30,16 @@ def file(tmp_path: Path) -> Path:
 
 def ask(model_dir: Path, *arguments: object) -> list[object]:
     return ["complete", *arguments, "--model", model_dir, "--max-tokens", 12]
+
+
+def test_weights_that_are_no_numbers_are_said(file: Path, model_dir: Path, tmp_path: Path) -> None:
+    loaded = checkpoint.load(model_dir)
+    loaded.model.model.norm.weight.fill_(float("nan"))
+    checkpoint.save(tmp_path / "nan", loaded.model, loaded.tokenizer)
+    for temperature in (0.0, 0.8):
+        engine = codegen25.load(str(tmp_path / "nan"))
+        with pytest.raises(UserError, match="no numbers"):
+            engine.infill("a", "b", sampling=Sampling(temperature=temperature))
 
 
 def test_only_the_middle_is_printed(run: Run, file: Path, model_dir: Path) -> None:
@@ -205,6 +217,8 @@ BAD = {
     "two outputs": (["FILE", "--json", "--diff"], "exclude"),
     "several in place": (["FILE", "-n", "2", "--temperature", "1", "--in-place"], "-n"),
     "standard input in place": (["-", "--in-place"], "standard input"),
+    "an empty model": (["FILE", "--model", ""], "model ''"),
+    "an empty layout": (["FILE", "--layout", ""], "layout ''"),
     "an unknown layout": (["FILE", "--layout", "x"], "layout"),
     "an unknown option": (["FILE", "--nope"], "--nope"),
     "no file at all": ([], "'file'"),

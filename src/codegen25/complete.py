@@ -70,9 +70,9 @@ def run(
     from codegen25.sample.engine import Engine
 
     engine = Engine.load(folder)
-    prompt = engine.prompt(
-        prefix, suffix, max_tokens=max_tokens, layout=layout or ("causal" if at is None else None)
-    )
+    if layout is None and at is None:
+        layout = "causal"
+    prompt = engine.prompt(prefix, suffix, max_tokens=max_tokens, layout=layout)
     if output is Output.STREAM:
         completions = [_stream(engine, prompt, max_tokens, sampling)]
     else:

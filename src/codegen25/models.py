@@ -62,7 +62,7 @@ def resolve(name: str) -> Path:
         return shipped[0]
     if name in models:
         return models[name]
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return Path(name)
     if name.startswith(HUB):
         return _from_hub(name.removeprefix(HUB))

@@ -115,7 +115,7 @@ class Engine:
         """Compose a prompt that leaves room for `max_tokens`; far ends are cut to fit."""
         self._check_max_tokens(max_tokens)
         try:
-            chosen = Layout(layout) if layout else None
+            chosen = Layout(layout) if layout is not None else None
         except ValueError as error:
             names = ", ".join(self.form.layouts)
             raise UserError(f"layout {layout!r} is unknown; this model has {names}") from error

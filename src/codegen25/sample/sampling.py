@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from codegen25.errors import UserError
 from codegen25.sample.options import Sampling
 
 COLD = 1e-4
@@ -17,7 +18,9 @@ def generator(sampling: Sampling, index: int) -> torch.Generator:
 
 
 def draw(logits: Tensor, sampling: Sampling, rng: torch.Generator) -> int:
-    """The next id from logits (vocabulary,)."""
+    """The next id from logits (vocabulary,); NaN among them is a UserError."""
+    if logits.max().isnan():
+        raise UserError("the model computes no numbers (NaN): its weights are damaged")
     if sampling.temperature < COLD:
         return int(logits.argmax())
     return int(torch.multinomial(probabilities(logits, sampling), 1, generator=rng))
