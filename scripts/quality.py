@@ -28,6 +28,7 @@ import numpy as np
 from codegen25.data import filters, quality
 from codegen25.data.documents import Document
 from codegen25.data.filters import Filters
+from codegen25.data.syntax import parse
 
 PER_PACKAGE, CHARACTERS = 60, (1_000, 60_000)
 HELD_OUT = 0.25
@@ -145,7 +146,7 @@ def samples(folders: list[Path], seed: int) -> Iterator[tuple[str, str, str]]:
 
 def _kind(path: Path, text: str) -> str:
     document = Document(text, path.name, "", "MIT", "python")
-    if not filters.parses(text) or {"test", "tests", "idle_test"} & set(path.parts):
+    if not parse(text) or {"test", "tests", "idle_test"} & set(path.parts):
         return ""
     if data_like(text) or filters.generated(document):
         return "generated or data"

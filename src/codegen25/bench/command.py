@@ -33,7 +33,8 @@ def run_data(
         print(f"\n## {title}\n\n{markdown(rows)}", end="", flush=True)
 
     made: dict[str, Any] = conditions(PACKAGES)
-    print(f"{made['machine']}, Python {made['python']}, {made['versions']}")
+    versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
+    print(f"{made['machine']}, Python {made['python']}, {versions}")
     show("Every step on one core", data.per_step(folder, megabytes))
     show("The whole pipeline", data.whole(folder))
     if documents:

@@ -27,7 +27,6 @@ import gzip
 import json
 import keyword
 import re
-import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -43,6 +42,7 @@ from numpy.typing import NDArray
 
 from codegen25.data.documents import Document, Step
 from codegen25.data.records.layout import RECORDS
+from codegen25.data.syntax import parse
 from codegen25.errors import UserError
 
 NGRAM = 10
@@ -50,7 +50,7 @@ NGRAM = 10
 LEAST_NODES = 20
 """Size of a function that counts as a copy; see `nodes`."""
 SHIPPED = "humaneval.fingerprints.bin"
-_FORMAT = "codegen25 fingerprints 2"
+_FORMAT = "codegen25 fingerprints 3"
 
 
 @dataclass(frozen=True)
@@ -252,13 +252,8 @@ _MAGIC = re.compile(r"^[%!?].*", re.M)
 
 def _functions(text: str) -> list[_Function]:
     """All functions in a file, methods and nested ones too; none if it does not parse."""
-    if "def " not in text:
-        return []
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse(text) if "def " in text else None
+    if tree is None:
         return []
     found, inside = [], list[ast.AST](tree.body)
     while inside:
@@ -278,11 +273,26 @@ def _body(function: _Function) -> list[ast.stmt]:
 
 
 def outline(function: _Function) -> str:
-    """The number of arguments and the kinds of statements: equal for equal functions."""
+    """The number of arguments and the kinds of statements and of what they consist of.
+
+    Equal for functions that are equal when normalised, and quick to tell from others.
+    """
     arguments = function.args
     count = len(arguments.posonlyargs) + len(arguments.args) + len(arguments.kwonlyargs)
-    kinds = (type(each).__name__.replace("AnnAssign", "Assign") for each in _body(function))
-    return f"{count} {' '.join(kinds)}"
+    return f"{count} {' '.join(map(_kinds, _body(function)))}"
+
+
+def _kinds(statement: ast.stmt) -> str:
+    """The kind of a statement and of its parts, as `normalised` sees them."""
+    if isinstance(statement, _Function):
+        return type(statement).__name__
+    parts: list[object] = []
+    for key in statement._fields:
+        value = getattr(statement, key, None)
+        if key not in _LEFT_OUT:
+            parts += value if isinstance(value, list) else [value]
+    kinds = (type(each).__name__ for each in (statement, *parts) if isinstance(each, ast.AST))
+    return ",".join(kinds).replace("AnnAssign", "Assign")
 
 
 def normalised(function: _Function) -> list[str]:

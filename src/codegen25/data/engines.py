@@ -131,6 +131,7 @@ class Ray:
                 _join(ray, address)
             else:
                 ray.init(
+                    address="local",  # not the cluster that happens to run here
                     num_cpus=workers or len(os.sched_getaffinity(0)),
                     include_dashboard=False,
                     object_store_memory=300 << 20,

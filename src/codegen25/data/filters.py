@@ -5,10 +5,8 @@ Each rule is a step. Thresholds and what they are from: `Filters`.
 
 from __future__ import annotations
 
-import ast
 import re
 import string
-import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +18,7 @@ from codegen25.data.languages import LANGUAGES, comments
 from codegen25.data.licenses import rank
 from codegen25.data.quality import comment_share
 from codegen25.data.records.layout import RECORDS
+from codegen25.data.syntax import parse
 from codegen25.errors import UserError
 
 
@@ -303,15 +302,4 @@ def syntax(document: Document) -> Document | str:
     is_python = document.language == "python" or (
         not document.language and document.path.endswith((".py", ".pyi"))
     )
-    return "does not parse" if is_python and not parses(document.text) else document
-
-
-def parses(text: str) -> bool:
-    """Whether `text` is Python, to the parser of the Python that runs."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+    return "does not parse" if is_python and parse(document.text) is None else document

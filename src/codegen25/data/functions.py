@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 
 from codegen25.data.documents import Document
+from codegen25.data.syntax import parse
 
 CHARACTERS = (120, 900)
 """Shortest and longest function taken: below, there is nothing to infill; above, it would not fit
@@ -31,11 +31,8 @@ def module_functions(document: Document) -> Iterator[Document]:
     """
     if document.path.endswith(".pyi"):
         return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = ast.parse(document.text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    module = parse(document.text)
+    if module is None:
         return
     lines = _LINE.findall(document.text)
     imports = [node for node in module.body if isinstance(node, ast.Import | ast.ImportFrom)]

@@ -10,12 +10,12 @@ entered at its first file in that order, and only imports within the cycle go un
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from codegen25.data.documents import Document
 from codegen25.data.metadata import body_start
+from codegen25.data.syntax import parse
 
 _ENDINGS = (".py", ".pyi")
 _Parts = tuple[str, ...]
@@ -134,12 +134,8 @@ def _imported_names(source: str) -> Iterator[tuple[int, _Parts]]:
 
     `from a import b` is `a.b`. Source that does not parse imports nothing.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pending: list[ast.AST] = [ast.parse(source)]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
+    tree = parse(source)
+    pending: list[ast.AST] = [tree] if tree else []
     while pending:
         node = pending.pop()
         if isinstance(node, ast.Import):

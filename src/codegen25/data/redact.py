@@ -22,6 +22,7 @@ from itertools import pairwise
 from typing import Any
 
 from codegen25.data.documents import Document, Mark
+from codegen25.data.syntax import parse
 from codegen25.errors import UserError
 
 EMAIL, KEY, PASSWORD = "<EMAIL>", "<KEY>", "<PASSWORD>"
@@ -102,9 +103,7 @@ def substitute(text: str, findings: Sequence[Finding]) -> str:
 
 
 def _parses(text: str) -> bool:
-    from codegen25.data.filters import parses
-
-    return parses(text)
+    return parse(text) is not None
 
 
 def find(text: str, language: str = "") -> list[Finding]:
