@@ -279,23 +279,38 @@ def save(
 
     `extra` may add files of its own before the directory appears.
     """
-    tensors = {
-        name: tensor.detach().to("cpu", dtype).contiguous()
-        for name, tensor in model.state_dict().items()
-        if name in expected_shapes(model)
-    }
-    config = config_json(model.config, tokenizer, dtype)
     with replacing(folder) as staging:
-        try:
-            save_file(tensors, staging / WEIGHTS, metadata={"format": "pt"})
-        except SafetensorError as error:
-            raise UserError(f"{folder}: the weights cannot be written ({error})") from error
-        (staging / WEIGHTS).chmod(0o644)  # the library writes it for its owner alone
-        _write_json(staging / CONFIG, config)
-        _write_json(staging / "generation_config.json", _generation_config(config, tokenizer))
-        _write_json(staging / "tokenizer_config.json", _tokenizer_config(config, tokenizer))
-        tokenizer.save(staging / TOKENIZER)
+        write(staging, model.config, model.state_dict(), tokenizer, dtype=dtype)
         extra(staging)
+
+
+def write(
+    folder: Path,
+    config: ModelConfig,
+    state: Mapping[str, Tensor],
+    tokenizer: Tokenizer,
+    *,
+    dtype: torch.dtype = torch.float32,
+    infill: Mapping[str, str] | None = None,
+) -> None:
+    """Write a model's files into an existing folder.
+
+    `state` holds its tensors by name; `infill` is noted in the config, see `Format.of`.
+    """
+    tensors = {
+        name: state[name].detach().to("cpu", dtype).contiguous()
+        for name in expected_shapes(empty_model(config))
+    }
+    raw = config_json(config, tokenizer, dtype) | ({"infill": dict(infill)} if infill else {})
+    try:
+        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise UserError(f"{folder}: the weights cannot be written ({error})") from error
+    (folder / WEIGHTS).chmod(0o644)  # the library writes it for its owner alone
+    _write_json(folder / CONFIG, raw)
+    _write_json(folder / "generation_config.json", _generation_config(raw, tokenizer))
+    _write_json(folder / "tokenizer_config.json", _tokenizer_config(raw, tokenizer))
+    tokenizer.save(folder / TOKENIZER)
 
 
 @contextmanager

@@ -188,8 +188,17 @@ def tokenizer(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/mono-tiny.toml.")],
-    out: Annotated[Path, typer.Option(help="The model directory to write.")],
+    recipe: Annotated[
+        list[str],
+        typer.Argument(
+            help="A recipe: a .toml file, or the name of one of ours, say mono. With --plot, runs."
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="The model directory to write.")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="Make the corpus of this first: a folder, or as in `codegen25 data`."),
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, dotted for tables.")
     ] = None,
@@ -197,11 +206,25 @@ def train(
     spans: Annotated[
         bool, typer.Option("--spans", help="Print what span corruption does, and stop.")
     ] = False,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw the logs of runs instead, to --out.png and .svg.")
+    ] = False,
+    measure: Annotated[str, typer.Option(help="With --plot: what of the logs to draw.")] = "",
 ) -> None:
-    """Train a model. Ctrl-C or SIGTERM saves a checkpoint to go on from."""
+    """Train a model. Ctrl-C or SIGTERM saves a checkpoint to go on from.
+
+    `codegen25 train personal --data ~/my/repo` adapts the shipped model to your code.
+    """
+    if plot:
+        from codegen25.train.plot import plot as draw
+
+        for path in draw([Path(name) for name in recipe], out or Path("training"), measure):
+            print(path)
+        return
+    from codegen25.evaluate.lines import probe
     from codegen25.train import command
 
-    command.run(recipe, out, overrides or [], resume, spans)
+    command.run(recipe, out, data or [], overrides or [], resume, spans, probe)
 
 
 @app.command(name="eval")
@@ -224,6 +247,31 @@ def evaluate(
     from codegen25.evaluate import command
 
     command.run(data, model, layout, max_tokens, limit, floor, samples, as_json)
+
+
+@app.command()
+def plan(
+    recipe: Annotated[str, typer.Argument(help="A recipe: a .toml file, or the name of ours.")],
+    gpus: Annotated[int, typer.Option(help="How many, one process each.")] = 8,
+    gpu: Annotated[str, typer.Option(help="h100, h200, a100, l40s or tpu-v4.")] = "h100",
+    mfu: Annotated[float, typer.Option(help="Share of the data sheet's rate you reach.")] = 0.4,
+    tokens: Annotated[
+        float | None, typer.Option(help="To train on; 20 a parameter by default.")
+    ] = None,
+    price: Annotated[float | None, typer.Option(help="Dollars an hour and GPU.")] = None,
+    vocab_size: Annotated[int, typer.Option(help="Ids of the tokenizer.")] = 51_200,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, dotted for tables.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Memory of a rank, tokens a second, days and cost of a run too large for this machine."""
+    from codegen25 import plan as planning
+    from codegen25 import settings
+
+    planning.run(
+        recipe, settings.pairs(overrides or []), gpus, gpu, mfu, tokens, price, vocab_size, as_json
+    )
 
 
 bench = typer.Typer(
@@ -255,6 +303,24 @@ def bench_data(
     from codegen25.bench import command
 
     command.run_data(folder, megabytes, corpus, recipe, documents, rounds, peers_python, out)
+
+
+@bench.command("train")
+def bench_train(
+    corpus: Annotated[Path, typer.Argument(help="A corpus with its tokenizer.json.")],
+    layers: Annotated[int, typer.Option(help="Of the model.")] = 5,
+    hidden: Annotated[int, typer.Option(help="Its width.")] = 256,
+    steps: Annotated[int, typer.Option(help="Timed steps of 32 × 256 tokens a round.")] = 6,
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds.")] = 2,
+    peers_python: Annotated[
+        str, typer.Option(help="The Python that has transformers, accelerate and litgpt.")
+    ] = sys.executable,
+    compiling: Annotated[bool, typer.Option("--compile/--eager", help="Ours compiled.")] = True,
+) -> None:
+    """Tokens a second of training, beside the peers."""
+    from codegen25.bench import command
+
+    command.run_train(corpus, layers, hidden, steps, rounds, peers_python, compiling)
 
 
 @app.command()

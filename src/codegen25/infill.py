@@ -22,6 +22,8 @@ END_OF_TEXT = "<|endoftext|>"
 SEPARATOR = "<sep>"
 END_OF_MIDDLE = "<eom>"
 FIM = ("<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>")
+OUR_FIM = {"prefix": FIM[0], "suffix": FIM[2], "middle": FIM[1]}
+"""What `config.json` names as `infill` for a model of ours trained by fill-in-the-middle."""
 STRUCTURE = (
     "<filename>", "<gh_stars>", "<issue_start>", "<issue_comment>", "<issue_closed>",
     "<jupyter_start>", "<jupyter_text>", "<jupyter_code>", "<jupyter_output>", "<empty_output>",
@@ -111,6 +113,12 @@ class FimSentinels:
     prefix: int
     suffix: int
     middle: int
+
+    @classmethod
+    def ours(cls, tokenizer: Encoder) -> FimSentinels | None:
+        """Those that our vocabularies reserve, for models trained to compare."""
+        ids = [tokenizer.special(OUR_FIM[name]) for name in ("prefix", "suffix", "middle")]
+        return None if None in ids else cls(*(i for i in ids if i is not None))
 
 
 # --------------------------------------------------------------------------------- corruption
@@ -296,6 +304,20 @@ def encode_corrupted(corrupted: Corrupted, tokenizer: Encoder, sentinels: Sentin
     return [*ids, sentinels.end_of_text]
 
 
+def encode_fim(
+    corrupted: Corrupted, tokenizer: Encoder, fim: FimSentinels, end_of_text: int, layout: Layout
+) -> list[int]:
+    """Ids of a document with one span as fill-in-the-middle, PSM or SPM (arXiv 2207.14255)."""
+    (prefix, suffix), (middle,) = (
+        [tokenizer.encode(text) for text in texts] for texts in (corrupted.kept, corrupted.spans)
+    )
+    if layout is Layout.PSM:
+        ids = [fim.prefix, *prefix, fim.suffix, *suffix, fim.middle]
+    else:
+        ids = [fim.prefix, fim.suffix, *suffix, fim.middle, *prefix]
+    return [*ids, *middle, end_of_text]
+
+
 def decode_corrupted(ids: Sequence[int], tokenizer: Encoder, sentinels: Sentinels) -> Corrupted:
     """The inverse of `encode_corrupted`."""
     border = ids.index(sentinels.separator)
@@ -307,12 +329,18 @@ def decode_corrupted(ids: Sequence[int], tokenizer: Encoder, sentinels: Sentinel
     )
 
 
-def in_answer(ids: Sequence[int], sentinels: Sentinels) -> list[bool]:
-    """Which ids of a row belong to answers: all from after a `<sep>` through the document's end."""
+def in_answer(
+    ids: Sequence[int], sentinels: Sentinels, fim: FimSentinels | None = None
+) -> list[bool]:
+    """Which ids of a row belong to answers: all from after a `<sep>` through the document's end.
+
+    With `fim`, the sentinel of the middle opens one too.
+    """
     inside, found = False, []
+    openers = {sentinels.separator, *((fim.middle,) if fim else ())}
     for i in ids:
         found.append(inside)
-        inside = i == sentinels.separator or (inside and i != sentinels.end_of_text)
+        inside = i in openers or (inside and i != sentinels.end_of_text)
     return found
 
 
@@ -355,12 +383,14 @@ class Format:
     ends: frozenset[int]
     span: Sentinels | None = None
     fim: FimSentinels | None = None
+    first: Layout = Layout.PSM
 
     @classmethod
     def of(cls, tokenizer: Encoder, config: Mapping[str, Any] | None = None) -> Format:
         """Read the format off a tokenizer and, for foreign checkpoints, its `config.json`.
 
-        `config["infill"]` may name the sentinels ({"prefix", "suffix", "middle"}, optional "ends");
+        `config["infill"]` may name the sentinels ({"prefix", "suffix", "middle"}, optional "ends"
+        and the "layout" that was trained, psm or spm), and then rules out span corruption;
         otherwise the spellings of the known families are looked for.
         """
         config = config or {}
@@ -378,10 +408,11 @@ class Format:
         for name in (*_KNOWN_ENDS, *named.get("ends", ())):
             if (i := tokenizer.special(name)) is not None:
                 ends.add(i)
-        span = Sentinels.of(tokenizer)
+        span = None if named else Sentinels.of(tokenizer)
         # Our vocabularies reserve StarCoder's tokens too, but our models were not trained on them.
-        fim = None if span and not named else _fim_sentinels(tokenizer, named)
-        return cls(frozenset(ends), span, fim)
+        fim = None if span else _fim_sentinels(tokenizer, named)
+        first = Layout.SPM if named.get("layout") == Layout.SPM else Layout.PSM
+        return cls(frozenset(ends), span, fim, first)
 
     @property
     def ends_of_span(self) -> frozenset[int]:
@@ -392,7 +423,8 @@ class Format:
     def layouts(self) -> tuple[Layout, ...]:
         """The layouts this model can be asked in, the default first."""
         span = (Layout.PLAIN, Layout.SUFFIX_FIRST) if self.span else ()
-        return (*span, *((Layout.PSM, Layout.SPM) if self.fim else ()), Layout.CAUSAL)
+        fim = sorted((Layout.PSM, Layout.SPM), key=lambda each: each is not self.first)
+        return (*span, *(fim if self.fim else ()), Layout.CAUSAL)
 
 
 def _fim_sentinels(tokenizer: Encoder, named: Mapping[str, str]) -> FimSentinels | None:

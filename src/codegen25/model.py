@@ -6,11 +6,14 @@ D hidden, H heads, K key/value heads, C channels per head.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,12 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(self.heads * c, d, bias=False)
 
     def forward(
-        self, x: Tensor, angles: tuple[Tensor, Tensor], layer: int, cache: Cache | None
+        self,
+        x: Tensor,
+        angles: tuple[Tensor, Tensor],
+        layer: int,
+        cache: Cache | None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         b, t, _ = x.shape
         query = self.q_proj(x).view(b, t, self.heads, self.head_dim).transpose(1, 2)
@@ -120,22 +128,32 @@ class Attention(nn.Module):
         query, key = rotate(query, *angles), rotate(key, *angles)
         if cache is not None:
             key, value = cache.append(layer, key, value)
-        out = attend(query, key, value)
+        out = attend(query, key, value, mask)
         return self.o_proj(out.transpose(1, 2).reshape(b, t, -1))
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Causal attention of the last T positions over all S: query (B,H,T,C), key (B,K,S,C)."""
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Causal attention of the last T positions over all S: query (B,H,T,C), key (B,K,S,C).
+
+    A `mask` (B,1,T,S) says instead what each position sees.
+    """
     t, s = query.shape[2], key.shape[2]
     if key.shape[1] != query.shape[1]:
         group = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
+    if mask is not None:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     if t == s:
         return F.scaled_dot_product_attention(query, key, value, is_causal=True)
-    mask = None
     if t > 1:
         mask = torch.ones(t, s, dtype=torch.bool, device=query.device).tril(s - t)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+
+
+def within(documents: Tensor) -> Tensor:
+    """What a position sees when documents (B, T) share a row: those before it of its own."""
+    same = documents[:, None, :, None] == documents[:, None, None, :]
+    return same.tril()
 
 
 class MLP(nn.Module):
@@ -163,9 +181,14 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def forward(
-        self, x: Tensor, angles: tuple[Tensor, Tensor], layer: int, cache: Cache | None
+        self,
+        x: Tensor,
+        angles: tuple[Tensor, Tensor],
+        layer: int,
+        cache: Cache | None,
+        mask: Tensor | None = None,
     ) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), angles, layer, cache)
+        x = x + self.self_attn(self.input_layernorm(x), angles, layer, cache, mask)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -180,6 +203,8 @@ class Decoder(nn.Module):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, _weight=empty)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.recompute = False
+        """Compute the layers' activations again for the gradient instead of keeping them."""
 
 
 class Llama(nn.Module):
@@ -193,21 +218,36 @@ class Llama(nn.Module):
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
 
-    def hidden(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
-        """The normalised final states (B, T, D); with a cache, `ids` continue what it holds."""
+    def hidden(
+        self, ids: Tensor, cache: Cache | None = None, documents: Tensor | None = None
+    ) -> Tensor:
+        """The normalised final states (B, T, D); with a cache, `ids` continue what it holds.
+
+        With `documents` (B, T), numbers, a position sees only those of its own.
+        """
         start = cache.length if cache is not None else 0
         positions = torch.arange(start, start + ids.shape[1], device=ids.device)
         x = self.model.embed_tokens(ids)
         cos, sin = rotary_angles(positions, self.config.head_dim, self.config.rope_theta)
         angles = (cos.to(x.dtype), sin.to(x.dtype))
+        mask = within(documents) if documents is not None else None
+        again = self.model.recompute and torch.is_grad_enabled()
         for i, layer in enumerate(self.model.layers):
-            x = layer(x, angles, i, cache)
+            run = partial(checkpoint, layer, use_reentrant=False) if again else layer
+            x = run(x, angles, i, cache, mask)
         if cache is not None:
             cache.length += ids.shape[1]
         return self.model.norm(x)
 
-    def forward(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
-        return self.lm_head(self.hidden(ids, cache))
+    def forward(
+        self,
+        ids: Tensor,
+        cache: Cache | None = None,
+        head: Callable[[Tensor, Tensor], Tensor] = F.linear,
+        documents: Tensor | None = None,
+    ) -> Tensor:
+        """What `head` makes of the final states and the head's weight: by default the logits."""
+        return head(self.hidden(ids, cache, documents), self.lm_head.weight)
 
 
 def initialize(model: Llama, generator: torch.Generator) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from codegen25.errors import UserError
 
 DEFAULT = "default"
+PERSONAL = "personal"
+"""The cached model that `default` means once there is one: the user's own, see `train.own`."""
 HUB = "hf:"
 CACHE_VARIABLE = "CODEGEN25_CACHE"
 
@@ -43,7 +45,7 @@ def known() -> list[Known]:
             found += [
                 Known(folder.name, folder, where)
                 for folder in sorted(root.iterdir())
-                if (folder / "config.json").is_file()
+                if (folder / "config.json").is_file() and not folder.name.startswith(".")
             ]
     return found
 
@@ -51,12 +53,13 @@ def known() -> list[Known]:
 def resolve(name: str) -> Path:
     """The directory of a model.
 
-    "default" is the shipped model. "hf:owner/name" is fetched from the Hugging Face hub, or taken
-    from its cache: the only way to the network.
+    "default" is the user's personal model, or without one the shipped model. "hf:owner/name" is
+    fetched from the Hugging Face hub, or taken from its cache: the only way to the network.
     """
     models = {model.name: model.folder for model in reversed(known())}
     if name == DEFAULT:
         shipped = [model.folder for model in known() if model.where == "shipped"]
+        shipped = [models[PERSONAL]] if PERSONAL in models else shipped
         if not shipped:
             raise UserError("this installation ships no model; name one with --model DIR")
         return shipped[0]

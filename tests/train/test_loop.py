@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from codegen25.errors import UserError
 from codegen25.sample.engine import Engine
 from codegen25.tokenizer import Tokenizer
 from codegen25.train import recipe as recipes
-from codegen25.train.loop import LOG, Progress, Trainer
+from codegen25.train import state
+from codegen25.train.log import LOG, read
+from codegen25.train.loop import Progress, Trainer
 from conftest import Run
 
 RECIPE = """
@@ -45,7 +48,8 @@ def recipe(tmp_path: Path, corpus: Path, tokenizer: Tokenizer) -> Path:
 
 
 def trainer(recipe: Path, out: str, **overrides: str) -> Trainer:
-    return Trainer(recipes.load(recipe, overrides), recipe.parent / out)
+    named = {key.replace("__", "."): value for key, value in overrides.items()}
+    return Trainer(recipes.load(recipe, named), recipe.parent / out)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -53,9 +57,9 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_answers_weigh_what_the_recipe_says_and_the_reported_loss_does_not(recipe: Path) -> None:
-    plain, heavy = trainer(recipe, "a"), trainer(recipe, "b", answer_weight="5.0")
-    inputs, targets, ones, _ = plain.batch(0)
-    weights = heavy.batch(0)[2]
+    plain, heavy = trainer(recipe, "a"), trainer(recipe, "b", objective__answer_weight="5.0")
+    batch, weights = plain.batch(0), heavy.batch(0).weights
+    inputs, targets, ones = batch.inputs, batch.targets, batch.weights
     answers = weights == 5
     assert set(weights.unique().tolist()) == {0.0, 1.0, 5.0} and ones.max() == 1
     logits = heavy.model(inputs).transpose(1, 2)
@@ -63,7 +67,7 @@ def test_answers_weigh_what_the_recipe_says_and_the_reported_loss_does_not(recip
     weighted, reported = heavy._loss(inputs, targets, weights)
     torch.testing.assert_close(weighted, each.sum() + 4 * each[answers].sum())
     torch.testing.assert_close(reported, each.sum())
-    assert plain.train_step()[0] == heavy.train_step()[0] == pytest.approx(reported.item())
+    assert plain.train_step().nats == heavy.train_step().nats == pytest.approx(reported.item())
     assert not torch.equal(plain.model.lm_head.weight, heavy.model.lm_head.weight)
 
 
@@ -76,9 +80,12 @@ def test_training_lowers_the_loss_and_leaves_a_model(recipe: Path) -> None:
     assert seen[-1].step == seen[-1].steps == run.steps
     engine = Engine.load(recipe.parent / "m")
     assert engine.infill("def f(x):\n    ", "\n", max_tokens=20).tokens >= 1
-    log = json.loads((recipe.parent / "m" / LOG).read_text())
-    assert log["recipe"]["batch"] == 4 and log["corpus_sha256"] == run.shard.sha256
-    assert len(log["history"]) == run.steps and log["epochs"] >= 4
+    facts = json.loads((recipe.parent / "m" / state.FACTS).read_text())
+    assert facts["recipe"]["batch"] == 4 and facts["corpus_sha256"] == run.shard.sha256
+    assert facts["epochs"] >= 4
+    *steps, look = read(recipe.parent / "m" / LOG)
+    assert [entry["step"] for entry in steps] == list(range(1, run.steps + 1))
+    assert look["heldout_bits_per_byte"] == run.evaluate()
 
 
 def test_two_runs_are_bit_identical_and_resume_changes_nothing(recipe: Path) -> None:
@@ -99,7 +106,7 @@ def test_two_runs_are_bit_identical_and_resume_changes_nothing(recipe: Path) -> 
 
 def test_the_micro_batch_changes_no_result(recipe: Path) -> None:
     one, two = trainer(recipe, "a", micro_batch="4"), trainer(recipe, "b", micro_batch="1")
-    assert one.train_step()[0] == pytest.approx(two.train_step()[0], rel=1e-5)
+    assert one.train_step().nats == pytest.approx(two.train_step().nats, rel=1e-5)
     for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-4)
 
@@ -111,11 +118,124 @@ def test_resuming_with_another_recipe_says_what_differs(recipe: Path) -> None:
         trainer(recipe, "m", seed="9").resume()
 
 
-def test_a_damaged_state_is_named(recipe: Path) -> None:
-    trainer(recipe, "m", epochs="0.2").run()
-    (recipe.parent / "m/trainer.pt").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"trainer\.pt"):
-        trainer(recipe, "m", epochs="0.2").resume()
+def in_two(recipe: Path, out: str, **overrides: str) -> Trainer:
+    """A run with checkpoints after steps 2 and 4."""
+    run = trainer(recipe, out, evaluate_every="2", stop_after="4", **overrides)
+    run.run()
+    return run
+
+
+def damage_state(folder: Path) -> None:
+    file = max((folder / state.STATE).glob("*.distcp"))
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.write_bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (damage_state, "distcp is damaged"),
+        (lambda f: (f / "model.safetensors").write_bytes(b""), "safetensors is damaged"),
+        (lambda f: (f / state.FACTS).unlink(), "cannot be read"),
+        (lambda f: (f / state.SUMS).write_text("{"), "is damaged"),
+        (lambda f: (f / state.SUMS).unlink(), "cannot be read"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
+    recipe: Path, damage: Callable[[Path], object], named: str
+) -> None:
+    whole = in_two(recipe, "m")
+    first, last = state.steps(whole.out)
+    damage(last)
+    again = trainer(recipe, "m", evaluate_every="2", stop_after="4")
+    said: list[str] = []
+    assert again.resume(said.append) and again.step == 2
+    assert len(said) == 1 and last.name in said[0] and named in said[0]
+    again.run()
+    for a, b in zip(whole.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    for folder in (first, last):
+        damage_state(folder)
+    with pytest.raises(UserError, match="no checkpoint is whole"):
+        trainer(recipe, "m", evaluate_every="2", stop_after="4").resume()
+
+
+def test_checkpoints_that_stay(recipe: Path) -> None:
+    run = trainer(recipe, "m", evaluate_every="1", stop_after="6", keep_last="2")
+    run.run()
+    assert [folder.name[-1] for folder in state.steps(run.out)] == ["5", "6"]
+    kept = trainer(
+        recipe, "k", evaluate_every="1", stop_after="6", keep_last="1", keep_best="true",
+        optimizer__adam_lr="0.2", optimizer__muon_lr="0.4", schedule__warmup="6",
+    )  # fmt: skip
+    kept.run()
+    looks = [e for e in read(kept.out / LOG) if "heldout_bits_per_byte" in e]
+    best = min(looks, key=lambda e: e["heldout_bits_per_byte"])["step"]
+    assert (kept.out / "checkpoints/best").resolve().name == f"step-{best:08}"
+    assert {f.name for f in state.steps(kept.out)} == {f"step-{n:08}" for n in (best, 6)}
+    assert weights(kept.out / "checkpoints/best")
+
+
+def test_every_checkpoint_is_a_model_and_the_newest_is_the_runs(recipe: Path) -> None:
+    run = in_two(recipe, "m")
+    first, last = state.steps(run.out)
+    newest = weights(run.out)
+    assert all(torch.equal(newest[name], tensor) for name, tensor in weights(last).items())
+    assert not torch.equal(newest["lm_head.weight"], weights(first)["lm_head.weight"])
+    assert not list(run.out.glob(".*")) and not list((run.out / "checkpoints").glob(".*"))
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trainer(recipe, "m")
+    run.run(lambda progress: os.kill(os.getpid(), signal.SIGTERM))
+    before = weights(run.out)
+
+    def full(*arguments: object, **named: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for where, name in ((state, "write_tensors"), (checkpoint, "write"), (state, "seal")):
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, full)
+            again = trainer(recipe, "m")
+            assert again.resume() and again.step == 1
+            with pytest.raises(UserError, match=r"No space left.*step-00000001 stands"):
+                again.run(lambda progress: os.kill(os.getpid(), signal.SIGTERM))
+    after = weights(run.out)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert [folder.name for folder in state.steps(run.out)] == ["step-00000001"]
+
+
+def test_killed_at_any_moment_the_run_comes_out_the_same(recipe: Path) -> None:
+    whole = recipe.parent / "whole"
+    trainer(recipe, "whole", stop_after="12", save_minutes="0.0001").run()
+    command = [
+        sys.executable, "-m", "codegen25", "train", str(recipe), "--out", str(recipe.parent / "m"),
+        "--resume", "--set", "stop_after=12", "--set", "save_minutes=0.0001",
+    ]  # fmt: skip
+    killed = 0
+    for wait in (0.0, 0.05, 0.12, 0.2, 60.0):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            process.communicate(timeout=wait)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            killed += 1
+        else:
+            assert process.returncode == 0
+    assert killed >= 2
+    resumed = weights(recipe.parent / "m")
+    assert all(torch.equal(resumed[name], t) for name, t in weights(whole).items())
+    logs = [
+        [(e["step"], e.get("loss")) for e in read(folder / LOG)]
+        for folder in (whole, recipe.parent / "m")
+    ]
+    assert logs[0] == logs[1]
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(recipe: Path) -> None:
@@ -124,7 +244,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(recipe: Path) -
     before = weights(run.out)
     with torch.no_grad():
         run.model.model.norm.weight.fill_(float("nan"))
-    with pytest.raises(UserError, match="loss is nan at step 0"):
+    with pytest.raises(UserError, match=r"loss is nan at step 0; .*step-00000000 stands.*rows \d+"):
         run.run()
     after = weights(run.out)
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -148,11 +268,11 @@ def test_a_gpu_that_is_not_there(recipe: Path) -> None:
 
 def test_bad_input_on_the_command_line(run: Run, recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
+    (tmp_path / "out/config.json").write_text("{}")
     assert run("train", recipe, "--out", tmp_path / "out")[0] == 2
     for extra in (["--set", "epochs"], ["--set", "epoch=1"], ["--set", "corpus=nowhere"]):
         code, _, err = run("train", recipe, "--out", tmp_path / "m", *extra)
         assert code == 2 and err.count("\n") == 1
-    assert run("train", recipe, "--out", tmp_path / "m", "--resume")[0] == 2
     code, out, _ = run("train", recipe, "--out", tmp_path / "m", "--spans")
     assert code == 0 and "masked share" in out
     assert not (tmp_path / "m").exists()

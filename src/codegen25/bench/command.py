@@ -10,6 +10,7 @@ from typing import Any
 from codegen25.bench import data
 from codegen25.bench.dedup import near_dedup
 from codegen25.bench.table import Row, conditions, markdown
+from codegen25.errors import UserError
 from codegen25.tokenizer import Tokenizer
 
 PACKAGES = ("numpy", "tokenizers", "tiktoken", "torch", "ray", "detect-secrets")
@@ -46,3 +47,23 @@ def run_data(
             show("Corruption on the fly", data.corruption(recipe, corpus, tokenizer))
     if out is not None:
         out.write_text(json.dumps({**made, "tables": tables}, indent=1) + "\n")
+
+
+def run_train(
+    corpus: Path,
+    layers: int,
+    hidden: int,
+    steps: int,
+    rounds: int,
+    peers_python: str,
+    compiling: bool,
+) -> None:
+    """Print tokens a second of training; see `bench.train`."""
+    from codegen25.bench.train import side_by_side
+
+    if min(layers, hidden, steps, rounds) < 1:
+        raise UserError("layers, hidden, steps and rounds are at least 1")
+    made = conditions(PACKAGES)
+    print(f"{made['machine']}, Python {made['python']}, torch {made['versions']['torch']}\n")
+    rows = side_by_side(corpus, layers, hidden, steps, rounds, peers_python, compiling)
+    print(markdown(rows), end="", flush=True)

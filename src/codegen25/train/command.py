@@ -3,52 +3,136 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from codegen25 import settings
+from codegen25.checkpoint import TOKENIZER
 from codegen25.errors import UserError
+from codegen25.models import PERSONAL
+from codegen25.train import own, parallel, precision, state
 from codegen25.train import recipe as recipes
-from codegen25.train.loop import Progress, Trainer
+from codegen25.train.loop import Probe, Progress, Trainer
+from codegen25.train.recipe import Recipe
+from codegen25.train.rows import Rows
 from codegen25.train.spans import realised
 
+Prober = Callable[[Path, Mapping[str, str] | None], Probe]
 
-def run(recipe: Path, out: Path, overrides: list[str], resume: bool, spans: bool) -> None:
-    """Train by a recipe, or show what its span corruption does to the corpus."""
-    loaded = recipes.load(recipe, settings.pairs(overrides))
-    if not spans and not resume and out.exists():
+
+def run(
+    names: Sequence[str],
+    out: Path | None,
+    data: Sequence[str],
+    overrides: list[str],
+    resume: bool,
+    spans: bool,
+    prober: Prober,
+) -> None:
+    """Train by a recipe, or show what its span corruption does to the corpus.
+
+    `data` are sources to make the corpus of. `prober` makes of a corpus and the config's `infill`
+    what looks at the model meanwhile.
+    """
+    if len(names) != 1:
+        raise UserError(f"{' '.join(names)}: one recipe a run")
+    (recipe,) = names
+    personal = out is None and recipe == PERSONAL
+    out = own.personal_folder() if personal else out
+    if out is None:
+        raise UserError("--out: name the model directory to write")
+    if personal and not resume:
+        shutil.rmtree(out, ignore_errors=True)
+    if not spans and not resume and (state.steps(out) or (out / "config.json").exists()):
         raise UserError(f"{out} exists already; go on from it with --resume or name another")
-    trainer = Trainer(loaded, out)
-    if spans:
-        print(realised(trainer.rows), end="")
-        return
-    if resume:
-        trainer.resume()
-    config = trainer.model.config
-    print(
-        f"{loaded.name}: {config.parameters / 1e6:.2f}M parameters, {len(trainer.rows):,} rows of "
-        f"{loaded.shape.context} tokens, {trainer.steps:,} steps, {trainer.device} "
-        f"{str(trainer.dtype).removeprefix('torch.')}",
-        flush=True,
+    loaded = _recipe(recipe, out, data, settings.pairs(overrides))
+    finished = _run(loaded, out, resume, spans, prober)
+    if personal and finished:
+        print(f"saved {own.put_in_place(out)}, which `complete` uses from now on")
+
+
+def _recipe(name: str, out: Path, data: Sequence[str], overrides: dict[str, str]) -> Recipe:
+    """The recipe, on a corpus made of `data` if there is some."""
+    path = recipes.find(name)
+    if not data:
+        return recipes.load(path, overrides)
+    nowhere = {"corpus": "''", "tokenizer": "''"}
+    init = recipes.load(path, nowhere | overrides).init
+    corpus = own.prepared(data, out, init, print)
+    made = {"corpus": str(corpus), "tokenizer": str(corpus / TOKENIZER)}
+    return recipes.load(path, made | overrides)
+
+
+def _run(loaded: Recipe, out: Path, resume: bool, spans: bool, prober: Prober) -> bool:
+    """Train on this process and those beside it; whether the run was finished comes back."""
+    world = parallel.join()
+    try:
+        trainer = Trainer(loaded, out, world)
+        if spans:
+            if not isinstance(trainer.rows, Rows):
+                raise UserError("--spans shows span corruption, and this recipe trains on pairs")
+            print(realised(trainer.rows), end="")
+            return False
+        finished = _train(trainer, resume, prober(Path(trainer.recipe.corpus), trainer.infill))
+        world.wait()  # a rank that leaves early takes the connections of the others along
+        return finished
+    finally:
+        parallel.leave()
+
+
+def _train(trainer: Trainer, resume: bool, probe: Probe) -> bool:
+    def say(text: str) -> None:
+        if trainer.world.first:
+            print(text, flush=True)
+
+    if resume and trainer.resume(lambda text: print(f"codegen25: {text}", file=sys.stderr)):
+        say(f"going on after step {trainer.step}")
+    config, recipe = trainer.model.config, trainer.recipe
+    beside = f" on {trainer.world.size} processes" if trainer.world.size > 1 else ""
+    say(
+        f"{recipe.name}: {config.parameters / 1e6:.2f}M parameters, {len(trainer.rows):,} rows of "
+        f"{recipe.shape.context} tokens, {trainer.end:,} steps of {recipe.batch}, {trainer.device} "
+        f"{str(trainer.dtype).removeprefix('torch.')}{beside}"
     )
-    finished = trainer.run(_Line())
-    if finished:
-        bits = trainer.evaluate()
-        print("nothing is held out" if math.isnan(bits) else f"held-out bits per byte {bits:.4f}")
+    peak = precision.peak(trainer.device, trainer.dtype) * trainer.world.size
+    finished = trainer.run(_Line(peak) if trainer.world.first else lambda progress: None, probe)
+    if not finished:
+        say(f"stopped at step {trainer.step}; go on with --resume")
     else:
-        print(f"stopped at step {trainer.step}; go on with --resume")
-    print(f"saved {out}")
+        say(_found(trainer))
+    say(f"saved {trainer.out}")
+    return finished
+
+
+def _found(trainer: Trainer) -> str:
+    """The last look at held-out text, for people."""
+    last = trainer.log.entries[-1] if trainer.log.entries else {}
+    bits = last.get("heldout_bits_per_byte", math.nan)
+    if math.isnan(bits):
+        return "nothing is held out"
+    parts = [f"held-out bits per byte {bits:.4f}"]
+    if "stop_rate" in last:
+        parts.append(
+            f"of single lines stopped {last['stop_rate']:.0%}, exact {last['exact_match']:.0%}"
+        )
+    return ", ".join(parts)
 
 
 class _Line:
     """One line that is rewritten on a terminal; every twentieth step in a log."""
+
+    def __init__(self, peak: float) -> None:
+        self.peak = peak
 
     def __call__(self, progress: Progress) -> None:
         minutes, seconds = divmod(int(progress.seconds_left), 60)
         text = (
             f"step {progress.step}/{progress.steps}  epoch {progress.epoch:.2f}  "
             f"loss {progress.loss:.3f}  bits/byte {progress.bits_per_byte:.3f}  "
-            f"{progress.tokens_per_second:,.0f} tokens/s  {minutes}:{seconds:02} left"
+            f"{progress.tokens_per_second:,.0f} tokens/s  "
+            f"MFU {progress.flops_per_second / self.peak:.0%}  {minutes}:{seconds:02} left"
         )
         last = progress.step == progress.steps
         if sys.stdout.isatty():

@@ -1,4 +1,4 @@
-"""The training loop: rows in, a checkpoint out. One CPU or one GPU."""
+"""The training loop: rows in, checkpoints out, on one core or many machines."""
 
 from __future__ import annotations
 
@@ -9,34 +9,74 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
 
 from codegen25 import __version__, checkpoint, device
 from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
-from codegen25.infill import Corruption
-from codegen25.model import Llama, initialize
+from codegen25.infill import OUR_FIM
+from codegen25.model import Llama, ModelConfig, initialize
+from codegen25.models import resolve
 from codegen25.tokenizer import Tokenizer
-from codegen25.train import optimizer, precision
-from codegen25.train.recipe import Recipe
-from codegen25.train.rows import IGNORE, Rows, sample_at
+from codegen25.train import lora, optimizer, pairs, parallel, precision, state
+from codegen25.train.heldout import HeldOut
+from codegen25.train.log import Log
+from codegen25.train.lora import merged_state
+from codegen25.train.objective import IGNORE, losses
+from codegen25.train.pairs import PairRows
+from codegen25.train.parallel import World, share_of
+from codegen25.train.recipe import Recipe, Shape
+from codegen25.train.rows import Rows, sample_at
 
-STATE, LOG = "trainer.pt", "training.json"
+Probe = Callable[[Llama, Tokenizer], Mapping[str, float]]
+"""Looks at a model as it is being trained: what it finds, by name."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of a step: (rows, context) each; `documents` as of `Llama.hidden`; bytes of source."""
+
+    inputs: Tensor
+    targets: Tensor
+    weights: Tensor
+    documents: Tensor | None
+    source_bytes: int
+
+    def parts(self, rows: int, device: str) -> Iterator[list[Tensor]]:
+        """Inputs, targets, weights and documents, if any, of a few rows at a time."""
+        given = [self.inputs, self.targets, self.weights]
+        given += [self.documents] if self.documents is not None else []
+        for i in range(0, len(self.inputs), rows):
+            yield [each[i : i + rows].to(device, non_blocking=True) for each in given]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step came to, over all ranks: summed loss in nats, targets, bytes of source."""
+
+    nats: float
+    targets: int
+    source_bytes: int
+    gradient_norm: float
+    rate: float
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a finished step reports. Loss is nats per target; `bits_per_byte` of source text."""
+    """What a finished step reports. Loss is nats per target; `bits_per_byte` of source text.
+
+    `steps` is the last one; rates are of the last twenty steps.
+    """
 
     step: int
     steps: int
@@ -44,191 +84,312 @@ class Progress:
     loss: float
     bits_per_byte: float
     tokens_per_second: float
+    flops_per_second: float
     seconds_left: float
 
 
 class Trainer:
-    """One run of a recipe. `step` counts finished optimizer steps."""
+    """One run of a recipe on this process and those beside it. `step` counts finished steps."""
 
-    def __init__(self, recipe: Recipe, out: Path) -> None:
-        self.recipe, self.out = recipe, out
+    def __init__(self, recipe: Recipe, out: Path, world: World | None = None) -> None:
+        self.out, self.world = out, world or World()
         self.device = device.choose(recipe.device)
         self.dtype = precision.choose(recipe.dtype, self.device)
         self.tokenizer = Tokenizer.load(Path(recipe.tokenizer))
+        start = _start(recipe, self.tokenizer) if recipe.init else None
+        if start:
+            recipe = replace(recipe, shape=shape_of(start.model.config, recipe.shape))
+        self.recipe = recipe = recipe.resolved(self.tokenizer.vocab_size, self.device)
+        self.share = share_of(recipe.batch, self.world)
         self.shard = TextShard(Path(recipe.corpus))
         self.shard.verify()
-        context = recipe.shape.context
-        self.rows = Rows(
-            self.shard, self.tokenizer, context, recipe.corruption, recipe.seed, recipe.window
+        self.rows = self._rows()
+        held = TextShard(Path(recipe.corpus), "heldout")
+        self.heldout = (
+            HeldOut(held, self.tokenizer, recipe.shape.context, self.device)
+            if held.total_bytes
+            else None
         )
         self.steps = max(1, math.ceil(recipe.epochs * len(self.rows) / recipe.batch))
         self.end = min(self.steps, recipe.stop_after or self.steps)
-        self.model = Llama(recipe.shape.config(self.tokenizer.vocab_size))
-        initialize(self.model, torch.Generator().manual_seed(recipe.seed))
-        if recipe.init:
-            self._start_from(Path(recipe.init))
-        self.model.to(self.device)
+        self.model = self._build(start)
         self.optimizers = optimizer.build(self.model, recipe.optimizer)
-        self.loss: Callable[[Tensor, Tensor, Tensor], Tensor] = self._loss
+        self.average = (
+            {name: p.detach().clone() for name, p in self.model.named_parameters()}
+            if recipe.ema
+            else {}
+        )
+        self.loss: Callable[..., Tensor] = self._loss
         if recipe.compile:
             _require_compiler(self.device)
             self.loss = torch.compile(self._loss, dynamic=False)
-        self.step = 0
-        self.seconds = 0.0
-        self.tokens = 0
-        self.history: list[dict[str, float]] = []
+        self.step, self.tokens, self.seconds, self.best = 0, 0, 0.0, math.inf
+        self.log = Log(out)
 
-    def _start_from(self, folder: Path) -> None:
-        """Take the weights of a checkpoint of the same shape over the same vocabulary.
+    def _rows(self) -> Rows | PairRows:
+        recipe, context = self.recipe, self.recipe.shape.context
+        if recipe.pairs:
+            return PairRows(pairs.of(recipe.pairs, self.shard), self.tokenizer, context)
+        return Rows(
+            self.shard, self.tokenizer, context, recipe.corruption, recipe.seed, recipe.window,
+            recipe.objective,
+        )  # fmt: skip
 
-        The context may differ: no weight depends on it.
-        """
-        loaded = checkpoint.load(folder)
-        if loaded.tokenizer.backend.to_str() != self.tokenizer.backend.to_str():
-            raise UserError(f"{folder}: its tokenizer is not {self.recipe.tokenizer}")
-        config = self.model.config
-        context = config.max_position_embeddings
-        if dataclasses.replace(loaded.model.config, max_position_embeddings=context) != config:
-            raise UserError(f"{folder}: its shape is not the recipe's: {loaded.model.config}")
-        self.model.load_state_dict(loaded.model.state_dict())
+    def _build(self, start: checkpoint.Checkpoint | None) -> Llama:
+        """The model with its first weights, on its device, cut over the ranks if asked."""
+        recipe = self.recipe
+        generator = torch.Generator().manual_seed(recipe.seed)
+        model = Llama(recipe.shape.config(self.tokenizer.vocab_size))
+        if start:
+            model.load_state_dict(start.model.state_dict())
+        else:
+            initialize(model, generator)
+        if recipe.lora.rank:
+            lora.adapt(model, recipe.lora, generator)
+        model.model.recompute = recipe.recompute
+        model.to(self.device)
+        if recipe.shard and self.world.size > 1:
+            parallel.shard(model)
+        return model
 
     # ------------------------------------------------------------------------------ one step
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, int]:
-        """Inputs, targets and weights (batch, context) of a step, and its bytes of source."""
+    def batch(self, step: int) -> Batch:
+        """This rank's rows of a step."""
         recipe = self.recipe
-        rows, size = [], 0
-        for position in range(step * recipe.batch, (step + 1) * recipe.batch):
+        rows, documents, size = [], [], 0
+        first = step * recipe.batch + self.world.rank * self.share
+        for position in range(first, first + self.share):
             epoch, row = sample_at(position, len(self.rows), recipe.seed, recipe.order)
             rows.append(self.rows.arrays(row, epoch))
+            if isinstance(self.rows, PairRows):
+                documents.append(self.rows.documents(row))
             size += self.rows.bytes(row)
         inputs, targets, answers = (
             torch.from_numpy(np.stack(each)) for each in zip(*rows, strict=True)
         )
-        weights = torch.where(answers, recipe.answer_weight, 1.0) * (targets != IGNORE)
-        return inputs, targets, weights, size
+        weights = torch.where(answers, recipe.objective.answer_weight, 1.0) * (targets != IGNORE)
+        within = torch.from_numpy(np.stack(documents)) if documents else None
+        return Batch(inputs, targets, weights, within, size)
 
-    def _loss(self, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """Cross-entropy in nats, summed with the weights and without: (2,)."""
-        with self._autocast():
-            logits = self.model(inputs)
-        each = F.cross_entropy(
-            logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="none"
+    def _loss(
+        self, inputs: Tensor, targets: Tensor, weights: Tensor, documents: Tensor | None = None
+    ) -> Tensor:
+        """See `objective.losses`."""
+        z_loss = self.recipe.objective.z_loss
+        with torch.autocast(
+            torch.device(self.device).type, self.dtype, self.dtype != torch.float32
+        ):
+            return losses(self.model, inputs, targets, weights, z_loss, documents)
+
+    def train_step(self) -> Step:
+        """One optimizer step over all ranks."""
+        batch = self.batch(self.step)
+        count, weight, source = self.world.sum(
+            int((batch.targets != IGNORE).sum()), float(batch.weights.sum()), batch.source_bytes
         )
-        return torch.stack((torch.dot(each, weights.flatten()), each.detach().sum()))
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(torch.device(self.device).type, self.dtype)
-
-    def train_step(self) -> tuple[float, int, int]:
-        """One optimizer step; summed loss in nats, targets and source bytes come back."""
-        inputs, targets, weights, source_bytes = self.batch(self.step)
-        count, weight = int((targets != IGNORE).sum()), float(weights.sum())
         total = 0.0
-        size = self.recipe.micro_batch
-        for i in range(0, len(inputs), size):
-            part = (each[i : i + size].to(self.device) for each in (inputs, targets, weights))
+        micro = math.gcd(self.recipe.micro_batch, self.share)
+        for part in batch.parts(micro, self.device):
             weighted, plain = self.loss(*part)
             (weighted / weight).backward()
             total += float(plain.detach())
+        (total,) = self.world.sum(total)
         if not math.isfinite(total):
             raise UserError(
-                f"the loss is {total} at step {self.step}; the last checkpoint in {self.out} "
-                "stands; lower the learning rates or look at that batch"
+                f"the loss is {total} at step {self.step}; {self._last_good()}; lower the learning "
+                f"rates or look at that batch (rows {self._row_names()})"
             )
-        if self.recipe.optimizer.clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimizer.clip)
+        parallel.sum_gradients(self.model, self.world)
+        norm = self._clip()
         factor = self.recipe.schedule.factor(self.step, self.steps)
         for each in self.optimizers:
             for group in each.param_groups:
                 group["lr"] = group["peak"] * factor
             each.step()
             each.zero_grad(set_to_none=True)
+        for name, parameter in self.model.named_parameters() if self.average else ():
+            self.average[name].lerp_(parameter.detach(), 1 - self.recipe.ema)
         self.step += 1
-        return total, count, source_bytes
+        return Step(total, int(count), int(source), norm, factor)
+
+    def _clip(self) -> float:
+        """Bound the gradients' norm; the norm before comes back."""
+        bound = self.recipe.optimizer.clip or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), bound)
+        return float(parallel.whole(norm))
+
+    def _row_names(self) -> str:
+        recipe = self.recipe
+        first = self.step * recipe.batch
+        found = [
+            sample_at(p, len(self.rows), recipe.seed, recipe.order)[1]
+            for p in range(first, first + min(4, recipe.batch))
+        ]
+        return ", ".join(map(str, found)) + (" …" if recipe.batch > 4 else "")
+
+    def _last_good(self) -> str:
+        standing = state.steps(self.out)
+        return f"{standing[-1]} stands" if standing else "nothing was saved before"
 
     # ----------------------------------------------------------------------------- whole run
 
-    def run(self, report: Callable[[Progress], None] = lambda progress: None) -> bool:
+    def run(
+        self,
+        report: Callable[[Progress], None] = lambda progress: None,
+        probe: Probe = lambda model, tokenizer: {},
+    ) -> bool:
         """Train to the end, or to Ctrl-C or SIGTERM; a checkpoint is written either way.
 
-        Whether the run was finished comes back.
+        `probe` looks at the model whenever held-out text is, and what it finds is logged. Whether
+        the run was finished comes back.
         """
         saved = time.monotonic()
+        self.out.mkdir(parents=True, exist_ok=True)
         with _interruptible() as stopped:
-            while self.step < self.end and not stopped():
+            while self.step < self.end and not self.world.any(stopped()):
                 start = time.monotonic()
-                total, count, size = self.train_step()
+                made = self.train_step()
                 self.seconds += time.monotonic() - start
-                self.tokens += count
-                entry = {
-                    "step": self.step,
-                    "loss": total / count,
-                    "bits_per_byte": total / size / math.log(2),
-                    "tokens": self.tokens,
-                    "seconds": round(self.seconds, 2),
-                }
-                self.history.append(entry)
-                report(self._progress(entry))
-                if time.monotonic() - saved > 60 * self.recipe.save_minutes:
+                self.tokens += made.targets
+                self.log.add(self._entry(made))
+                if self.world.first:
+                    self.log.write()
+                report(self._progress())
+                every = self.recipe.evaluate_every
+                look = bool(every) and self.step % every == 0 and self.step < self.end
+                due = time.monotonic() - saved > 60 * self.recipe.save_minutes
+                if self.world.any(due) or look:
                     self.save()
                     saved = time.monotonic()
-            self.save()
+                if look:
+                    self.look(probe)
+        self.save()
+        if self.step >= self.end:
+            self.look(probe)
         return self.step >= self.end
 
-    def _progress(self, entry: dict[str, float]) -> Progress:
-        rate = self.seconds / max(1, len(self.history))
-        recent = self.history[-20:]
+    def _entry(self, made: Step) -> dict[str, float]:
+        return {
+            "step": self.step,
+            "epoch": round(self.step * self.recipe.batch / len(self.rows), 4),
+            "loss": made.nats / made.targets,
+            "bits_per_byte": made.nats / made.source_bytes / math.log(2),
+            "gradient_norm": round(made.gradient_norm, 6),
+            "rate": made.rate,
+            "tokens": self.tokens,
+            "seconds": round(self.seconds, 2),
+        }
+
+    def _progress(self) -> Progress:
+        recent = self.log.steps[-20:]
+        taken = recent[-1]["seconds"] - recent[0]["seconds"]
+        # The first steps of a run compile; what is left is reckoned from the last ones.
+        pace = taken / (len(recent) - 1) if len(recent) > 1 else self.seconds
+        tokens = recent[-1]["tokens"] - recent[0]["tokens"] if len(recent) > 1 else self.tokens
+        positions = self.recipe.batch * self.recipe.shape.context
+        flops = self.model.config.flops_per_token(self.recipe.shape.context)
+        flops *= 2 / 3 if self.recipe.lora.rank else 1  # frozen weights have no gradient
         return Progress(
             step=self.step,
             steps=self.end,
-            epoch=self.step * self.recipe.batch / len(self.rows),
+            epoch=recent[-1]["epoch"],
             loss=sum(e["loss"] for e in recent) / len(recent),
             bits_per_byte=sum(e["bits_per_byte"] for e in recent) / len(recent),
-            tokens_per_second=self.tokens / self.seconds,
-            seconds_left=rate * (self.end - self.step),
+            tokens_per_second=tokens / max(1e-9, taken or self.seconds),
+            flops_per_second=flops * positions / max(1e-9, pace),
+            seconds_left=pace * (self.end - self.step),
         )
 
-    @torch.no_grad()
-    def evaluate(self, rows: int = 64) -> float:
-        """Bits per byte of held-out text, left to right, over at most `rows` rows.
-
-        NaN when nothing was held out.
-        """
-        shard = TextShard(Path(self.recipe.corpus), "heldout")
-        if not shard.total_bytes:
+    def evaluate(self) -> float:
+        """Bits per byte of held-out text, left to right; NaN when nothing was held out."""
+        if self.heldout is None:
             return math.nan
-        context = self.recipe.shape.context
-        causal = Rows(shard, self.tokenizer, context, Corruption(rate=0.0), 0)
-        nats, size = 0.0, 0
-        for i in range(min(rows, len(causal))):
-            x, y, _ = (torch.from_numpy(a)[None].to(self.device) for a in causal.arrays(i, 0))
-            nats += float(self._loss(x, y, torch.ones(y.shape, device=self.device))[1])
-            size += causal.bytes(i) - int(causal.sizes[x[0, 0]])  # nothing predicts the first id
-        return nats / size / math.log(2)
+        with self._averaged():
+            return self.heldout.bits_per_byte(self.model, self.dtype, self.world)
+
+    def look(self, probe: Probe) -> dict[str, float]:
+        """Evaluate after a save, log it, and let `best` lead to the best checkpoint."""
+        bits = self.evaluate()
+        found = {} if math.isnan(bits) else {"heldout_bits_per_byte": bits}
+        if self.world.size == 1:
+            with self._averaged():
+                found |= probe(self.model, self.tokenizer)
+        if self.world.first:
+            self.log.add({"step": self.step, "tokens": self.tokens, **found})
+            self.log.write()
+            if bits < self.best:
+                state.mark_best(self.out, state.step_folder(self.out, self.step))
+        self.best = min(self.best, bits) if not math.isnan(bits) else self.best
+        return found
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The averaged weights in place of the weights, if there is an average."""
+        if not self.average:
+            yield
+            return
+        own = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        self._set_weights(self.average)
+        try:
+            yield
+        finally:
+            self._set_weights(own)
+
+    @torch.no_grad()
+    def _set_weights(self, weights: Mapping[str, Tensor]) -> None:
+        for name, parameter in self.model.named_parameters():
+            parameter.copy_(weights[name])
 
     # ---------------------------------------------------------------------------- checkpoint
 
     def save(self) -> None:
-        """Write the model directory, with what is needed to go on and to know how it was made."""
-        dtype = getattr(torch, self.recipe.save_dtype)
-        checkpoint.save(self.out, self.model, self.tokenizer, dtype=dtype, extra=self._save_state)
+        """Write a checkpoint, make its model the run's, and drop old ones.
 
-    def _save_state(self, folder: Path) -> None:
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "model": self.model.state_dict(),
-            "optimizers": [each.state_dict() for each in self.optimizers],
-        }
+        What fails leaves those before as they are.
+        """
+        folder = state.step_folder(self.out, self.step)
+        staging = folder.with_name(f".{folder.name}.new")
+        if folder.exists():
+            return
         try:
-            torch.save(state, folder / STATE)
-        except RuntimeError as error:
-            raise UserError(f"{self.out}: the state cannot be written ({error})") from error
-        log = {**self.facts(), "history": self.history}
-        (folder / LOG).write_text(json.dumps(log) + "\n")
+            if self.world.first:
+                shutil.rmtree(staging, ignore_errors=True)
+                staging.mkdir(parents=True)
+            self.world.wait()
+            tensors = state.tensors(self.model, self.optimizers, self.average)
+            state.write_tensors(staging / state.STATE, tensors, self.world.size == 1)
+            with self._averaged():
+                weights = {name: parallel.whole(t) for name, t in merged_state(self.model).items()}
+            if self.world.first:
+                self._write_model(staging, weights)
+                state.seal(staging)
+                staging.rename(folder)
+                state.publish(folder, self.out)
+                state.prune(self.out, self.recipe.keep_last, self.recipe.keep_best)
+            self.world.wait()
+        except UserError:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        except (OSError, RuntimeError, CheckpointException) as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            said = str(error).strip().split("\n")[-1]
+            raise UserError(
+                f"{folder}: the checkpoint cannot be written ({said}); {self._last_good()}"
+            ) from error
+
+    def _write_model(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        checkpoint.write(
+            folder, self.model.config, weights, self.tokenizer,
+            dtype=getattr(torch, self.recipe.save_dtype), infill=self.infill,
+        )  # fmt: skip
+        (folder / state.FACTS).write_text(json.dumps(self.facts(), indent=1) + "\n")
+
+    @property
+    def infill(self) -> dict[str, str] | None:
+        """The sentinels that `config.json` has to name: of a baseline's fill-in-the-middle."""
+        kind = self.recipe.objective.kind
+        return {**OUR_FIM, "layout": kind} if kind in ("psm", "spm") else None
 
     def facts(self) -> dict[str, Any]:
         """How the weights came about."""
@@ -249,34 +410,89 @@ class Trainer:
             "epochs": self.step * self.recipe.batch / len(self.rows),
             "seconds": self.seconds,
             "flops": positions * self.model.config.flops_per_token(context),
+            "processes": self.world.size,
         }
 
-    def resume(self) -> None:
-        """Go on from the checkpoint in `out`.
+    def resume(self, warn: Callable[[str], None] = lambda text: None) -> bool:
+        """Go on from the newest checkpoint that is whole; whether there was one comes back.
 
-        A changed recipe is a UserError that names the fields.
+        `warn` is told of those that are damaged. A changed recipe is a UserError that names the
+        fields.
         """
-        log = checkpoint.read_json(self.out / LOG)
-        if not {"recipe", "tokenizer_sha256", "history"} <= log.keys():
-            raise UserError(f"{self.out / LOG}: not written by this version; start anew")
-        before, now = log["recipe"], json.loads(json.dumps(dataclasses.asdict(self.recipe)))
-        changed = [key for key in now if before.get(key) != now[key]]
+        standing = state.steps(self.out)
+        for folder in reversed(standing):
+            if fault := state.fault(folder):
+                warn(f"{folder}: {fault}; taking the one before")
+                continue
+            self._restore(folder)
+            if self.world.first:
+                for damaged in state.steps(self.out):
+                    if damaged > folder:
+                        shutil.rmtree(damaged)
+            self.world.wait()
+            return True
+        if standing:
+            raise UserError(f"{self.out}: no checkpoint is whole; start anew in another folder")
+        if self.world.first and self.out.is_dir():
+            self.log.rewind(0)
+        return False
+
+    def _restore(self, folder: Path) -> None:
+        facts = state.facts(folder)
+        now = json.loads(json.dumps(self.facts()))
+        free = {
+            "save_minutes", "keep_last", "keep_best", "evaluate_every", "micro_batch", "device",
+            "shard", "recompute", "compile", "stop_after",
+        }  # fmt: skip
+        changed = [
+            key
+            for key, value in now["recipe"].items()
+            if facts["recipe"].get(key) != value and key not in free
+        ]
         if changed:
             raise UserError(f"{self.out}: trained by another recipe; {', '.join(changed)} differ")
-        if log["corpus_sha256"] != self.shard.sha256:
-            raise UserError(f"{self.out}: trained on another corpus than {self.recipe.corpus}")
-        if log["tokenizer_sha256"] != self.tokenizer.sha256:
-            raise UserError(f"{self.out}: trained with another tokenizer")
-        self.dtype = getattr(torch, log["dtype"])  # "auto" must not choose anew halfway
+        for key, what in (("corpus_sha256", "corpus"), ("tokenizer_sha256", "tokenizer")):
+            if facts[key] != now[key]:
+                raise UserError(f"{self.out}: trained on another {what}")
+        self.dtype = getattr(torch, facts["dtype"])  # "auto" must not choose anew halfway
+        tensors = state.tensors(self.model, self.optimizers, self.average)
         try:
-            state = torch.load(self.out / STATE, map_location=self.device, weights_only=True)
-        except Exception as error:
-            raise UserError(f"{self.out / STATE}: cannot go on from it ({error})") from error
-        self.model.load_state_dict(state["model"])
-        for each, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            each.load_state_dict(saved)
-        self.step, self.seconds, self.history = state["step"], state["seconds"], log["history"]
-        self.tokens = int(self.history[-1]["tokens"]) if self.history else 0
+            state.read_tensors(folder / state.STATE, tensors, self.world.size == 1)
+        except (OSError, RuntimeError, CheckpointException) as error:
+            raise UserError(f"{folder}: cannot go on from it ({error})") from error
+        self.step, self.tokens, self.seconds = facts["step"], facts["tokens"], facts["seconds"]
+        if self.world.first:
+            self.log.rewind(self.step)
+        looks = (entry.get("heldout_bits_per_byte", math.inf) for entry in self.log.entries)
+        self.best = min(looks, default=math.inf)
+
+
+def shape_of(config: ModelConfig, shape: Shape) -> Shape:
+    """The shape of a model to start from, over the recipe's context, which no weight depends on.
+
+    A size that the recipe gives and the model contradicts is a UserError.
+    """
+    found = Shape(
+        config.num_hidden_layers, config.hidden_size, config.num_attention_heads,
+        config.num_key_value_heads, config.intermediate_size, shape.context,
+        config.tie_word_embeddings,
+    )  # fmt: skip
+    for name in ("layers", "hidden", "heads", "kv_heads", "feed_forward"):
+        if getattr(shape, name) not in (0, getattr(found, name)):
+            raise UserError(
+                f"shape.{name} is {getattr(shape, name)}, but the model to start from has "
+                f"{getattr(found, name)}"
+            )
+    return found
+
+
+def _start(recipe: Recipe, tokenizer: Tokenizer) -> checkpoint.Checkpoint:
+    """The checkpoint to start from; its tokenizer must be the recipe's."""
+    folder = resolve(recipe.init)
+    loaded = checkpoint.load(folder)
+    if loaded.tokenizer.backend.to_str() != tokenizer.backend.to_str():
+        raise UserError(f"{folder}: its tokenizer is not {recipe.tokenizer}")
+    return loaded
 
 
 def _require_compiler(device: str) -> None:

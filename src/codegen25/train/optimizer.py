@@ -17,11 +17,13 @@ from torch import Tensor
 
 from codegen25.errors import UserError
 from codegen25.model import Llama
+from codegen25.train.parallel import like, whole
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Rates and decays. Without Muon, `adam_lr` is the rate of every parameter.
+    """Rates and decays; a rate of 0 is derived from the recipe's size. Without Muon, `adam_lr` is
+    the rate of every parameter.
 
     kind      "muon" or "adamw".
     muon_lr   for matrices; the update of an (a, b) matrix is scaled by sqrt(max(1, a / b)).
@@ -30,9 +32,9 @@ class OptimizerConfig:
     """
 
     kind: str = "muon"
-    muon_lr: float = 0.02
+    muon_lr: float = 0.0
     momentum: float = 0.95
-    adam_lr: float = 0.004
+    adam_lr: float = 0.0
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.05
     clip: float = 1.0
@@ -40,8 +42,8 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         if self.kind not in ("muon", "adamw"):
             raise UserError(f"optimizer.kind is {self.kind!r}; it is muon or adamw")
-        if not all(rate > 0 for rate in (self.muon_lr, self.adam_lr)):
-            raise UserError("optimizer: muon_lr and adam_lr are above 0")
+        if not all(0 <= rate < 1e3 for rate in (self.muon_lr, self.adam_lr)):
+            raise UserError("optimizer: muon_lr and adam_lr are at least 0 (derived) and finite")
         if not (self.weight_decay >= 0 and self.clip >= 0):
             raise UserError("optimizer: weight_decay and clip are at least 0")
         if not all(0 <= beta < 1 for beta in (self.momentum, *self.betas)):
@@ -64,11 +66,13 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape[parameter.shape].append(parameter)
             for shape, parameters in by_shape.items():
-                updates = torch.stack([self._momentum(p, group["momentum"]) for p in parameters])
+                # Of a sharded matrix the whole is orthogonalised: its parts are something else.
+                updates = [whole(self._momentum(p, group["momentum"])) for p in parameters]
                 scale = max(1.0, shape[0] / shape[1]) ** 0.5
-                for parameter, update in zip(parameters, orthogonalize(updates), strict=True):
+                made = orthogonalize(torch.stack(updates))
+                for parameter, update in zip(parameters, made, strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(update, alpha=-group["lr"] * scale)
+                    parameter.add_(like(update, parameter), alpha=-group["lr"] * scale)
 
     def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
         assert parameter.grad is not None
@@ -95,20 +99,23 @@ def orthogonalize(updates: Tensor, steps: int = 5) -> Tensor:
 
 
 def build(model: Llama, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
-    """The optimizers of a model; each group remembers its peak rate as `peak`.
+    """The optimizers of what is trained of a model; each group remembers its peak rate as `peak`.
 
-    Norms and the embedding are never decayed.
+    Norms and the embedding are never decayed. Adapters are AdamW's: they are no matrices by
+    themselves.
     """
     matrices: list[Tensor] = []
     rest: list[Tensor] = []
     for name, parameter in model.named_parameters():
-        inside = parameter.ndim == 2 and name.startswith("model.layers.")
+        if not parameter.requires_grad:
+            continue
+        inside = parameter.ndim == 2 and name.startswith("model.layers.") and ".lora_" not in name
         (matrices if inside else rest).append(parameter)
     groups: list[dict[str, Any]] = [{"params": rest, "weight_decay": 0.0}]
     optimizers: list[torch.optim.Optimizer] = []
-    if config.kind == "muon":
+    if config.kind == "muon" and matrices:
         optimizers.append(Muon(matrices, config.muon_lr, config.momentum, config.weight_decay))
-    else:
+    elif matrices:
         groups.append({"params": matrices, "weight_decay": config.weight_decay})
     fused = all(p.is_cuda or p.device.type == "cpu" for p in rest)
     optimizers.append(

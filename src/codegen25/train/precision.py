@@ -17,8 +17,24 @@ def choose(name: str, device: str) -> torch.dtype:
     return torch.bfloat16 if narrow > 1.3 * wide else torch.float32
 
 
-def gemm_rate(dtype: torch.dtype, size: int = 1024, seconds: float = 0.3) -> float:
-    """FLOP/s of square products on the CPU: the best of those begun within some seconds.
+CARDS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}
+"""Dense bfloat16 FLOP/s of NVIDIA's data sheets, by what the card's name contains."""
+
+
+def peak(device: str, dtype: torch.dtype) -> float:
+    """FLOP/s that matrix products could reach: a card's by its data sheet, a CPU's as measured."""
+    if device != "cpu":
+        name = torch.cuda.get_device_name()
+        for known, rate in CARDS.items():
+            if known in name:
+                return rate
+    return max(gemm_rate(dtype, device=device) for _ in range(2))
+
+
+def gemm_rate(
+    dtype: torch.dtype, size: int = 1024, seconds: float = 0.3, device: str = "cpu"
+) -> float:
+    """FLOP/s of square products: the best of those begun within some seconds.
 
     The first is a trial eight times smaller, which says enough where the format is emulated.
     """
@@ -26,9 +42,9 @@ def gemm_rate(dtype: torch.dtype, size: int = 1024, seconds: float = 0.3) -> flo
     end = time.monotonic() + seconds
     edge = size // 2
     while time.monotonic() < end:
-        a, b = torch.randn(edge, edge).to(dtype), torch.randn(edge, edge).to(dtype)
+        a, b = (torch.randn(edge, edge, device=device).to(dtype) for _ in range(2))
         start = time.perf_counter()
-        torch.mm(a, b)
+        float(torch.mm(a, b)[0, 0])  # waits for the device
         best = max(best, 2 * edge**3 / (time.perf_counter() - start))
         edge = size
     return best

@@ -22,16 +22,17 @@ from codegen25.infill import (
     METADATA,
     Corrupted,
     Corruption,
+    FimSentinels,
+    Layout,
     Sentinels,
     corrupt,
     encode_corrupted,
+    encode_fim,
     encode_marked,
     in_answer,
 )
 from codegen25.tokenizer import Tokenizer
-
-IGNORE = -100
-"""The target that carries no loss."""
+from codegen25.train.objective import IGNORE, Objective
 
 _CONTINUATION = frozenset(bytes([byte]) for byte in range(0x80, 0xC0))
 
@@ -61,9 +62,13 @@ class Rows:
         corruption: Corruption,
         seed: int,
         window: int = 0,
+        objective: Objective | None = None,
     ) -> None:
         sentinels = Sentinels.of(tokenizer)
-        if sentinels is None:
+        self.objective = objective or Objective()
+        fim = self.objective.kind in ("psm", "spm")
+        self.fim = FimSentinels.ours(tokenizer) if fim else None
+        if sentinels is None or (fim and self.fim is None):
             raise UserError("the tokenizer lacks the infill sentinels; train one of ours")
         self.shard, self.tokenizer, self.sentinels = shard, tokenizer, sentinels
         self.length, self.corruption, self.seed = length, corruption, seed
@@ -91,7 +96,8 @@ class Rows:
         causal = [self._causal(piece) for piece in pieces]
         room = self.length + 1 - sum(map(len, causal))
         for k, (piece, plain) in enumerate(zip(pieces, causal, strict=True)):
-            rng = Random(f"{self.seed}/{epoch}/{index}/{k}")
+            shown = 0 if self.objective.frozen else epoch
+            rng = Random(f"{self.seed}/{shown}/{index}/{k}")
             corrupted, ids = self._corrupt(piece, rng, room + len(plain)) or (None, plain)
             room -= len(ids) - len(plain)
             yield corrupted, ids
@@ -111,18 +117,24 @@ class Rows:
 
         A metadata header stays in front as it is; other records, commits say, are never corrupted.
         """
-        body = _body(self.shard, piece)
+        body = None if self.objective.kind == "causal" else _body(self.shard, piece)
         if body is None:
             return None
         header = self._marked(piece.start, body)
-        most = min(self.corruption.max_spans, len(self.sentinels.masks))
+        most = 1 if self.fim else min(self.corruption.max_spans, len(self.sentinels.masks))
         corrupted = corrupt(self.shard.slice(body, piece.end), rng, self.corruption, most)
         while corrupted is not None:
-            ids = header + encode_corrupted(corrupted, self.tokenizer, self.sentinels)
+            ids = header + self._encode(corrupted)
             if len(ids) <= room:
                 return corrupted, ids
             corrupted = _fewer(corrupted, rng)
         return None
+
+    def _encode(self, corrupted: Corrupted) -> list[int]:
+        if self.fim is None:
+            return encode_corrupted(corrupted, self.tokenizer, self.sentinels)
+        end, layout = self.sentinels.end_of_text, Layout(self.objective.kind)
+        return encode_fim(corrupted, self.tokenizer, self.fim, end, layout)
 
     def arrays(
         self, index: int, epoch: int
@@ -137,8 +149,17 @@ class Rows:
         answers = np.zeros(self.length, dtype=np.bool_)
         inputs[: len(ids) - 1] = ids[:-1]
         targets[: len(ids) - 1] = ids[1:]
-        answers[: len(ids) - 1] = in_answer(ids, self.sentinels)[1:]
+        answers[: len(ids) - 1] = in_answer(ids, self.sentinels, self.fim)[1:]
+        if self.objective.noise:
+            self._add_noise(inputs, index, epoch)
         return inputs, targets, answers
+
+    def _add_noise(self, inputs: NDArray[np.int64], index: int, epoch: int) -> None:
+        """Put random ids of text in place of some ids of text."""
+        shown = 0 if self.objective.frozen else epoch
+        rng = np.random.Generator(np.random.PCG64([self.seed, shown, index]))
+        chosen = (rng.random(len(inputs)) < self.objective.noise) & (self.sizes[inputs] > 0)
+        inputs[chosen] = rng.choice(np.flatnonzero(self.sizes), int(chosen.sum()))
 
 
 def _body(shard: TextShard, piece: Piece) -> int | None:

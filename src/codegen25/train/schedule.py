@@ -10,11 +10,12 @@ from codegen25.errors import UserError
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then one of two decays.
+    """Linear warm-up, then one of three.
 
-    cosine  down to `final` over `horizon` times the budget: with a horizon above one the rate is
-            still high when training ends, as in CodeGen2.5 (its horizon was "much larger").
-    wsd     stays at the peak, then falls linearly to `final` over the last `cooldown` of the steps.
+    cosine    down to `final` over `horizon` times the budget: with a horizon above one the rate is
+              still high when training ends, as in CodeGen2.5 (its horizon was "much larger").
+    wsd       stays at the peak, then falls linearly to `final` over the last `cooldown` of steps.
+    constant  stays at the peak: to be cooled down by another run that starts from it.
     """
 
     kind: str = "wsd"
@@ -24,8 +25,8 @@ class Schedule:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("cosine", "wsd"):
-            raise UserError(f"schedule.kind is {self.kind!r}; it is cosine or wsd")
+        if self.kind not in ("cosine", "wsd", "constant"):
+            raise UserError(f"schedule.kind is {self.kind!r}; it is cosine, wsd or constant")
         if not 0 <= self.final <= 1:
             raise UserError("schedule: final lies between 0 and 1")
         if self.warmup < 0 or not self.horizon >= 1 or not (0 <= self.cooldown <= 1):
@@ -35,6 +36,8 @@ class Schedule:
         """The factor at `step` (from 0) of `steps`."""
         if step < self.warmup:
             return (step + 1) / self.warmup
+        if self.kind == "constant":
+            return 1.0
         if self.kind == "cosine":
             decay = max(1.0, self.horizon * steps - self.warmup)
             progress = min(1.0, (step - self.warmup) / decay)

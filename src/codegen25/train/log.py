@@ -1,0 +1,62 @@
+"""A run's log: JSON lines, one a step and one a look at held-out text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from codegen25.errors import UserError
+
+LOG = "log.jsonl"
+
+
+class Log:
+    """Lines of `OUT/log.jsonl`, in memory until there is a folder to write them to."""
+
+    def __init__(self, out: Path) -> None:
+        self.path = out / LOG
+        self.entries: list[dict[str, Any]] = []
+        self._written = 0
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Append an entry."""
+        self.entries.append(dict(entry))
+
+    def write(self) -> None:
+        """Append what is new to the file, whole lines in one write."""
+        lines = "".join(json.dumps(entry) + "\n" for entry in self.entries[self._written :])
+        with self.path.open("a") as file:
+            file.write(lines)
+        self._written = len(self.entries)
+
+    def rewind(self, step: int) -> None:
+        """Take over the file's entries up to `step`; those of steps to be done again go."""
+        if self.path.exists():
+            self.entries = [entry for entry in read(self.path) if entry["step"] <= step]
+        staging = self.path.with_name(f".{LOG}.new")
+        staging.write_text("".join(json.dumps(entry) + "\n" for entry in self.entries))
+        staging.replace(self.path)
+        self._written = len(self.entries)
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """The entries of steps."""
+        return [entry for entry in self.entries if "loss" in entry]
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The entries of a log; a last line that was cut off, as by a full disk, is left out."""
+    try:
+        lines = path.read_text().split("\n")
+    except OSError as error:
+        raise UserError(f"{path}: no log of a run ({error.strerror})") from error
+    entries = []
+    for number, line in enumerate(filter(None, lines), 1):
+        try:
+            entries.append(json.loads(line))
+        except ValueError as error:
+            if line is not lines[-1]:
+                raise UserError(f"{path}: line {number} is not JSON ({error})") from error
+    return entries

@@ -1,0 +1,252 @@
+"""Instructions and their answers: read, mined from a corpus, laid out, packed without leaking.
+
+The layout is Alpaca's, as in Salesforce's InstructCodeT5+ and DeepSeek-Coder-Instruct; that of
+CodeGen2.5-instruct was never published. Only responses carry loss, and a token sees nothing of
+the other conversations in its row.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen25.data.shards import TextShard
+from codegen25.data.syntax import parse
+from codegen25.errors import UserError
+from codegen25.infill import END_OF_TEXT
+from codegen25.tokenizer import Tokenizer
+from codegen25.train.objective import IGNORE
+
+DOCSTRINGS = "docstrings"
+"""In place of a file: functions of the corpus, asked for by their docstrings."""
+
+PREAMBLE = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request."
+)
+WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further "
+    "context. Write a response that appropriately completes the request."
+)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question as the model reads it, and its answer."""
+
+    prompt: str
+    response: str
+
+
+Conversation = tuple[Turn, ...]
+
+
+def question(instruction: str, given: str = "", first: bool = True) -> str:
+    """The prompt of an instruction, through `### Response:` and its newline."""
+    head = ""
+    if first:
+        head = (WITH_INPUT if given else PREAMBLE) + "\n\n"
+    asked = f"### Instruction:\n{instruction}\n\n"
+    return head + asked + (f"### Input:\n{given}\n\n" if given else "") + "### Response:\n"
+
+
+# ------------------------------------------------------------------------------------ reading
+
+
+def read(path: Path) -> list[Conversation]:
+    """The conversations of a jsonl file: Alpaca's fields, a prompt and its response, or messages.
+
+    `instruction` (and `input`) with `output`; `prompt` with `response` or `completion`, taken as
+    they are; `messages` or `conversations` of `role` and `content` (or `from` and `value`).
+    Anything else is a UserError that names the line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as pairs ({error})") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                found.append(_conversation(json.loads(line)))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise UserError(
+                    f"{path}: line {number} holds no pair ({error!r}); it has instruction and "
+                    "output, prompt and response, or messages"
+                ) from error
+    if not found:
+        raise UserError(f"{path}: no pairs")
+    return found
+
+
+def _conversation(row: dict[str, Any]) -> Conversation:
+    if "messages" in row or "conversations" in row:
+        return _chat(row.get("messages") or row["conversations"])
+    if "instruction" in row:
+        asked = question(_text(row["instruction"]), _text(row.get("input") or ""))
+        return (Turn(asked, _text(row["output"])),)
+    response = row["response"] if "response" in row else row["completion"]
+    return (Turn(_text(row["prompt"]), _text(response)),)
+
+
+def _chat(messages: Sequence[dict[str, Any]]) -> Conversation:
+    """Turns of a chat; what a system says stands before the first instruction."""
+    turns: list[Turn] = []
+    system, asked = "", ""
+    for message in messages:
+        role = message["role"] if "role" in message else message["from"]
+        text = _text(message["content"] if "content" in message else message["value"])
+        if role == "system":
+            system = text + "\n\n"
+        elif role in ("user", "human"):
+            asked += ("\n\n" if asked else "") + text
+        elif role in ("assistant", "gpt") and asked:
+            turns.append(Turn(question(system + asked, first=not turns), text))
+            system, asked = "", ""
+        else:
+            raise ValueError(f"role {role!r} out of turn")
+    if not turns:
+        raise ValueError("no answer of an assistant")
+    return tuple(turns)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+# ------------------------------------------------------------------------------------- mining
+
+
+def mined(texts: Iterable[str]) -> Iterator[Conversation]:
+    """Functions with a docstring, each once asked for by it; what the docstring says is left out.
+
+    Whether the signature is given along is drawn by hash of the function.
+    """
+    for text in texts:
+        module = parse(text) if '"""' in text or "'''" in text else None
+        if module is None:
+            continue
+        lines = text.splitlines(keepends=True)
+        for node in module.body:
+            if isinstance(node, ast.FunctionDef) and (pair := _of_function(node, lines)):
+                yield (pair,)
+
+
+def _of_function(node: ast.FunctionDef, lines: Sequence[str]) -> Turn | None:
+    docstring = ast.get_docstring(node)
+    if not docstring or len(node.body) < 2 or len(lines) < (node.end_lineno or 0):
+        return None
+    said = re.split(r"\n\s*\n", docstring)[0].replace("\n", " ").strip()
+    if not (20 <= len(said) <= 400 and said.isascii()) or node.name.startswith("_"):
+        return None
+    first, body = node.lineno - 1, node.body[1].lineno - 1
+    head = "".join(lines[first : node.body[0].lineno - 1])
+    source = head + "".join(lines[body : node.end_lineno])
+    if not 60 <= len(source) <= 1500 or not head.rstrip().endswith(":") or not parse(source):
+        return None
+    said = said if said.endswith((".", "!", "?", ":")) else said + "."
+    given = hashlib.sha256(source.encode()).digest()[0] < 128
+    if given:
+        return Turn(question(f"Write this Python function: {said}", head.rstrip()), source)
+    return Turn(question(f"Write a Python function called `{node.name}`: {said}"), source)
+
+
+# ------------------------------------------------------------------------------------ packing
+
+
+class PairRows:
+    """Conversations packed into rows, whole and in order; see `rows.Rows` for its methods.
+
+    One that is longer than a row ends where the row does, without the end token; one whose first
+    prompt leaves no room for an answer is left out, and counted in `too_long`.
+    """
+
+    def __init__(
+        self, conversations: Iterable[Conversation], tokenizer: Tokenizer, length: int
+    ) -> None:
+        end = tokenizer.special(END_OF_TEXT)
+        if end is None:
+            raise UserError(f"the tokenizer lacks {END_OF_TEXT}; train one of ours")
+        self.length, self.end, self.too_long = length, end, 0
+        self._rows: list[list[tuple[list[int], list[bool]]]] = []
+        self._bytes: list[int] = []
+        room = 0
+        for conversation in conversations:
+            ids, answers, size = _encoded(conversation, tokenizer, end)
+            if not any(answers[: length + 1]):
+                self.too_long += 1
+                continue
+            ids, answers = ids[: length + 1], answers[: length + 1]
+            if len(ids) > room:
+                self._rows.append([])
+                self._bytes.append(0)
+                room = length + 1
+            self._rows[-1].append((ids, answers))
+            self._bytes[-1] += size
+            room -= len(ids)
+        if not self._rows:
+            raise UserError("no pair fits the context" if self.too_long else "there are no pairs")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def bytes(self, index: int) -> int:
+        """Bytes of the responses of a row."""
+        return self._bytes[index]
+
+    def arrays(
+        self, index: int, epoch: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Inputs, targets and which targets are answers; the others are `IGNORE`."""
+        ids = [i for part, _ in self._rows[index] for i in part]
+        answers = np.zeros(self.length, dtype=np.bool_)
+        flags = [flag for _, part in self._rows[index] for flag in part]
+        answers[: len(ids) - 1] = flags[1:]
+        inputs = np.full(self.length, self.end, dtype=np.int64)
+        inputs[: len(ids) - 1] = ids[:-1]
+        targets = np.full(self.length, IGNORE, dtype=np.int64)
+        targets[: len(ids) - 1] = ids[1:]
+        targets[~answers] = IGNORE
+        return inputs, targets, answers
+
+    def documents(self, index: int) -> NDArray[np.int64]:
+        """The number of the conversation at each input of a row; what fills it up has the next."""
+        sizes = [len(ids) for ids, _ in self._rows[index]]
+        numbers = np.repeat(np.arange(len(sizes)), sizes)[: self.length]
+        made = np.full(self.length, len(sizes), dtype=np.int64)
+        made[: len(numbers)] = numbers
+        return made
+
+
+def _encoded(
+    conversation: Conversation, tokenizer: Tokenizer, end: int
+) -> tuple[list[int], list[bool], int]:
+    """Ids of a conversation, which of them are answers (end tokens too), bytes of the answers."""
+    ids: list[int] = []
+    answers: list[bool] = []
+    for turn in conversation:
+        prompt, response = tokenizer.encode(turn.prompt), tokenizer.encode(turn.response)
+        ids += [*prompt, *response, end]
+        answers += [False] * len(prompt) + [True] * (len(response) + 1)
+    return ids, answers, sum(len(turn.response.encode()) for turn in conversation)
+
+
+def of(source: str, corpus: TextShard) -> list[Conversation]:
+    """The conversations a recipe's `pairs` names: a jsonl file, or the corpus' docstrings."""
+    if source != DOCSTRINGS:
+        return read(Path(source))
+    found = list(mined(corpus[i] for i in range(len(corpus))))
+    if not found:
+        raise UserError("the corpus holds no function with a docstring to make pairs of")
+    return found

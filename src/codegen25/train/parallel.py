@@ -1,0 +1,131 @@
+"""Several processes as `torchrun` starts them. One process wraps nothing and communicates nothing.
+
+Replicated: every rank holds all weights and the gradients are summed. Sharded: FSDP2 cuts every
+parameter, gradient and optimizer state over the ranks, block by block.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from codegen25.errors import UserError
+from codegen25.model import Llama
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among `size`; `rank` 0 prints and writes."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that prints and writes."""
+        return self.rank == 0
+
+    def sum(self, *values: float) -> list[float]:
+        """Each value summed over the ranks, in float64."""
+        if self.size == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64, device=_device())
+        dist.all_reduce(total)
+        return total.tolist()
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is set on some rank."""
+        return self.sum(float(flag))[0] > 0
+
+    def wait(self) -> None:
+        """Go on when all ranks are here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def join() -> World:
+    """The world that `torchrun`'s environment names; without it this process alone."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return World()
+    if not dist.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return World(dist.get_rank(), size)
+
+
+def leave() -> None:
+    """Take leave of the others; without them nothing."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def share_of(batch: int, world: World) -> int:
+    """Rows of a batch for each rank; a UserError when it does not divide."""
+    if batch % world.size:
+        raise UserError(
+            f"batch {batch} cannot be shared by {world.size} processes; make it a multiple"
+        )
+    return batch // world.size
+
+
+def shard(model: Llama) -> None:
+    """Cut the parameters over all ranks: each block, then the rest (FSDP2)."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    mesh = init_device_mesh(kind, (dist.get_world_size(),))
+    for layer in model.model.layers:
+        fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+
+
+def sum_gradients(model: nn.Module, world: World) -> None:
+    """Add up replicated gradients; sharded ones have been, by FSDP, and are only unscaled.
+
+    FSDP takes the mean over ranks, but the loss is already divided by all ranks' targets.
+    """
+    if world.size == 1:
+        return
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    if any(is_sharded(g) for g in gradients):
+        for gradient in gradients:
+            gradient.mul_(world.size)
+        return
+    flat = torch.cat([g.flatten() for g in gradients])
+    dist.all_reduce(flat)
+    sizes = [g.numel() for g in gradients]
+    for gradient, part in zip(gradients, torch.split(flat, sizes), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether a tensor is cut over ranks."""
+    return hasattr(tensor, "full_tensor")
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor, wherever its parts are; every rank has to ask for it."""
+    full: Tensor = tensor.full_tensor() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
+    return full
+
+
+def like(full: Tensor, of: Tensor) -> Tensor:
+    """`full` cut as `of` is; every rank has all of `full`."""
+    if not is_sharded(of):
+        return full
+    from torch.distributed.tensor import distribute_tensor
+
+    placed: Any = of
+    return distribute_tensor(full, placed.device_mesh, placed.placements)
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"

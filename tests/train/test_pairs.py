@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from codegen25.errors import UserError
+from codegen25.model import Llama, initialize
+from codegen25.tokenizer import Tokenizer
+from codegen25.train.objective import IGNORE
+from codegen25.train.pairs import PairRows, Turn, mined, question, read
+from codegen25.train.recipe import Shape
+
+ALPACA = {"instruction": "Add two numbers.", "input": "a, b", "output": "return a + b"}
+CHAT = {
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": "1"},
+        {"role": "user", "content": "Two?"},
+        {"role": "assistant", "content": "2"},
+    ]
+}
+SHARE = {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}
+PLAIN = {"prompt": "def f(x):\n", "completion": "    return x\n"}
+
+
+def written(folder: Path, *rows: object) -> Path:
+    path = folder / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "\n")
+    return path
+
+
+def test_every_form_is_read(tmp_path: Path) -> None:
+    alpaca, chat, share, plain = read(written(tmp_path, ALPACA, CHAT, SHARE, PLAIN))
+    assert alpaca == (Turn(question("Add two numbers.", "a, b"), "return a + b"),)
+    assert "### Input:\na, b\n\n### Response:\n" in alpaca[0].prompt
+    assert [turn.response for turn in chat] == ["1", "2"]
+    assert chat[0].prompt == question("Be brief.\n\nOne?")
+    assert chat[1].prompt == question("Two?", first=False) and "Below" not in chat[1].prompt
+    assert share == (Turn(question("Hi"), "Hello"),)
+    assert plain == (Turn("def f(x):\n", "    return x\n"),)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": "x"},
+        {"prompt": "x"},
+        {"prompt": 3, "response": "y"},
+        {"messages": []},
+        {"messages": [{"role": "assistant", "content": "x"}]},
+        {"messages": [{"role": "tool", "content": "x"}]},
+        {"messages": [{"role": "user", "content": "x"}]},
+        {},
+        [1],
+        "text",
+    ],
+)
+def test_a_row_that_holds_no_pair_is_named(tmp_path: Path, row: object) -> None:
+    with pytest.raises(UserError, match=r"pairs\.jsonl: line 2 holds no pair"):
+        read(written(tmp_path, PLAIN, row))
+
+
+def test_files_that_hold_no_pairs(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        read(tmp_path / "none.jsonl")
+    (tmp_path / "pairs.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="cannot be read"):
+        read(tmp_path / "pairs.jsonl")
+    (tmp_path / "pairs.jsonl").write_text("{\n")
+    with pytest.raises(UserError, match="line 1"):
+        read(tmp_path / "pairs.jsonl")
+    with pytest.raises(UserError, match="no pairs"):
+        read(written(tmp_path))
+
+
+def rows(tokenizer: Tokenizer, *texts: tuple[str, str], length: int = 64) -> PairRows:
+    return PairRows([(Turn(*pair),) for pair in texts], tokenizer, length)
+
+
+def test_only_answers_and_their_end_carry_loss(tokenizer: Tokenizer) -> None:
+    pairs = [("def f(x):\n", "    return x\n"), ("x = ", "1\n")]
+    packed = rows(tokenizer, *pairs)
+    inputs, targets, answers = packed.arrays(0, 0)
+    assert len(packed) == 1 and ((targets != IGNORE) == answers).all()
+    expected = [i for _, response in pairs for i in (*tokenizer.encode(response), packed.end)]
+    assert targets[answers].tolist() == expected
+    assert packed.bytes(0) == sum(len(response) for _, response in pairs)
+    # The input before each target is what stands before it in its conversation.
+    first = tokenizer.encode(pairs[0][0])
+    assert inputs[: len(first)].tolist() == first and targets[len(first) - 1] == expected[0]
+
+
+def test_every_pair_is_in_a_row_once_or_counted(tokenizer: Tokenizer) -> None:
+    pairs = [(f"a{i} = ", f"{i} + {i}\n") for i in range(40)] + [("word " * 80, "y")]
+    packed = rows(tokenizer, *pairs)
+    found = []
+    for i in range(len(packed)):
+        _, targets, _ = packed.arrays(i, 0)
+        ends = np.flatnonzero(targets == packed.end)
+        found += [targets[: ends[k] + 1] for k in range(len(ends))]
+    assert len(found) == 40 and packed.too_long == 1
+    with pytest.raises(UserError, match="no pair fits"):
+        rows(tokenizer, ("word " * 80, "y"))
+
+
+def test_nothing_leaks_between_conversations(tokenizer: Tokenizer) -> None:
+    model = Llama(Shape(layers=2, hidden=32, heads=2, context=64).config(tokenizer.vocab_size))
+    initialize(model, torch.Generator().manual_seed(0))
+    for parameter in model.parameters():
+        parameter.data += 0.05 * torch.randn(parameter.shape)
+    pairs = [("def f(x):\n", "    return x\n"), ("y = ", "2\n"), ("z", " = 3\n")]
+    packed = rows(tokenizer, *pairs)
+    inputs, _, _ = packed.arrays(0, 0)
+    documents = packed.documents(0)
+    ids, numbers = torch.from_numpy(inputs)[None], torch.from_numpy(documents)[None]
+    together = model(ids, documents=numbers)[0]
+    for number in range(3):
+        place = np.flatnonzero(documents == number)
+        alone = model(ids[:, place])[0]
+        torch.testing.assert_close(together[place], alone, rtol=1e-4, atol=1e-4)
+
+
+MODULE = '''
+import os
+
+def area(width, height):
+    """Return the area of a rectangle of a width and a height.
+
+    More is said here.
+    """
+    product = width * height
+    return product
+
+
+def undocumented(x):
+    return x + 1
+
+
+def _hidden(x):
+    """Return what is hidden from everybody who looks for it."""
+    return x * 2 + os.getpid() + 1
+
+
+def short(x):
+    """Too short."""
+    return x
+'''
+
+
+def test_pairs_are_mined_from_docstrings() -> None:
+    ((turn,),) = mined([MODULE, "def f(:", "x = '''a'''"])
+    assert "Return the area of a rectangle of a width and a height." in turn.prompt
+    assert "More is said" not in turn.prompt + turn.response
+    assert turn.response == (
+        "def area(width, height):\n    product = width * height\n    return product\n"
+    )
