@@ -75,6 +75,13 @@ def sections(humaneval: Path, corpus: Path, source: Path, peers: str) -> dict[st
             "python benchmarks/whitespace.py corpus",
             [sys.executable, "benchmarks/whitespace.py", str(corpus)],
         ),
+        "train": Section(
+            "Training",
+            "Tokens a second beside the peers, all on the same rows; ours also composes span "
+            "corruption. A larger `ours is` is better.",
+            "codegen25 bench train corpus --layers 5 --hidden 256 --peers-python peers/bin/python",
+            [*cli, "bench", "train", str(corpus), "--peers-python", peers],
+        ),
         "data": Section(
             "Data",
             "Every step of the pipeline, and its peers on the same files; what the columns mean "
