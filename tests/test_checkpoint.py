@@ -112,6 +112,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no size": (lambda f: edit(f, hidden_size="drop"), "hidden_size is missing"),
     "absurd size": (lambda f: edit(f, num_hidden_layers=-1), "num_hidden_layers"),
     "tokenizer": (lambda f: edit(f, vocab_size=700), "tokenizer and weights"),
+    "another tokenizer": (
+        lambda f: (f / "training.json").write_text('{"tokenizer_sha256": "0"}'),
+        r"not the tokenizer that training\.json says",
+    ),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), r"tokenizer\.json"),
 }
 

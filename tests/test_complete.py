@@ -42,6 +42,40 @@ def test_weights_that_are_no_numbers_are_said(file: Path, model_dir: Path, tmp_p
             engine.infill("a", "b", sampling=Sampling(temperature=temperature))
 
 
+def test_a_model_without_sentinels_says_that_it_cannot_infill(
+    file: Path, model_dir: Path, tmp_path: Path, run: Run
+) -> None:
+    plain = tmp_path / "plain"
+    shutil.copytree(model_dir, plain)
+    tokens = json.loads((plain / "tokenizer.json").read_text())
+    tokens["added_tokens"] = []
+    (plain / "tokenizer.json").write_text(json.dumps(tokens))
+    code, out, err = run("complete", file, "--at", "2:12", "--model", plain)
+    assert (code, out) == (2, "") and "no infilling" in err and err.count("\n") == 1
+    code, out, _ = run(
+        "complete", file, "--at", "2:12", "--model", plain, "--layout", "causal",
+        "--max-tokens", 3,
+    )  # fmt: skip
+    assert code == 0
+
+
+def test_a_device_without_end_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from codegen25 import source_file
+
+    monkeypatch.setattr(source_file, "MOST", 1000)
+    code, out, err = run("complete", "/dev/zero")
+    assert (code, out) == (2, "") and "larger than" in err
+
+
+def test_output_is_utf8_whatever_the_locale_says(file: Path) -> None:
+    file.write_text("s = 'é'\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "codegen25", "complete", file, "--max-tokens", "2", "--diff"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and "é" in done.stdout.decode()
+
+
 def test_only_the_middle_is_printed(run: Run, file: Path, model_dir: Path) -> None:
     code, out, err = run(*ask(model_dir, file, "--at", "2:12"))
     engine = codegen25.load(str(model_dir))

@@ -28,6 +28,8 @@ from codegen25.tokenizer import Tokenizer
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 INDEX = WEIGHTS + ".index.json"
+FACTS = "training.json"
+"""How the weights came about, in a model of ours; see `train.loop.Trainer.facts`."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) ->
             f"{folder / TOKENIZER}: {tokenizer.vocab_size} ids, but {CONFIG} says vocab_size "
             f"{config.vocab_size}; tokenizer and weights are of different models"
         )
+    _require_same_tokenizer(folder, tokenizer)
     model = empty_model(config)
     state = read_tensors(folder, expected_shapes(model), device, dtype)
     model.load_state_dict(state, assign=True, strict=False)
@@ -63,6 +66,15 @@ def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) ->
         model.lm_head.weight = model.model.embed_tokens.weight
     model.requires_grad_(False)
     return Checkpoint(model.eval(), tokenizer, Format.of(tokenizer, raw), folder)
+
+
+def _require_same_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
+    """Of a model of ours: the tokenizer must be the one it was trained with."""
+    facts = read_json(folder / FACTS) if (folder / FACTS).is_file() else {}
+    if facts.get("tokenizer_sha256", tokenizer.sha256) != tokenizer.sha256:
+        raise UserError(
+            f"{folder / TOKENIZER}: not the tokenizer that {FACTS} says the model was trained with"
+        )
 
 
 def empty_model(config: ModelConfig) -> Llama:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -23,6 +24,8 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise ReaderGoneError from error
+        except EOFError as error:  # which click takes for Ctrl-D at a prompt
+            raise RuntimeError(f"a file ended early ({error})") from error
 
 
 class ReaderGoneError(Exception):
@@ -51,6 +54,9 @@ def main() -> None:
     try:
         if sys.stdout is None:
             raise UserError("standard output is closed; there is nowhere to write to")
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # whatever the locale says: source is UTF-8
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
         code = app(standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)

@@ -99,6 +99,8 @@ def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
     elif hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     elif not isinstance(hint, types.GenericAlias) and type(value) is hint:
+        if isinstance(value, str) and "\0" in value:
+            raise UserError(f"{where}: {key} holds a NUL character")
         return value
     expected = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
     raise UserError(f"{where}: {key} is {value!r}, which is no {expected}")

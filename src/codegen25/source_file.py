@@ -14,6 +14,8 @@ from pathlib import Path
 from codegen25.errors import UserError
 
 STDIN = "-"
+MOST = 256_000_000
+"""Bytes of the largest file that is read; a device has no end."""
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]*$")
 """Lines as editors count them: form feeds and Unicode's separators do not end one."""
 _DIFF_LINE = re.compile(r"[^\n]*\n|[^\n]+")
@@ -40,9 +42,11 @@ class SourceFile:
         try:
             if name == STDIN and sys.stdin is None:
                 raise UserError("standard input is closed; give a file")
-            raw = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+            raw = sys.stdin.buffer.read(MOST + 1) if name == STDIN else _head(Path(name))
         except OSError as error:
             raise UserError(f"{name}: {error.strerror or error}; give a file or - ") from error
+        if len(raw) > MOST:
+            raise UserError(f"{name}: larger than {MOST // 10**6} MB; give a source file")
         if b"\0" in raw:
             raise UserError(f"{name}: a binary file (it holds NUL bytes); give source code")
         try:
@@ -134,3 +138,8 @@ def _parse_cursor(at: str) -> tuple[int, int]:
     ):
         raise UserError(f"--at {at}: give LINE:COL, both counted from 1, e.g. --at 12:5")
     return int(line), int(column)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MOST + 1)

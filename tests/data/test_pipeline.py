@@ -20,6 +20,7 @@ from codegen25.data.documents import CHANGED
 from codegen25.data.engines import Local, engine
 from codegen25.data.filters import Filters
 from codegen25.data.parts import PartTask
+from codegen25.data.recipe import DataRecipe
 from codegen25.data.shards import TextShard
 from codegen25.data.sources.task import FilesTask
 from codegen25.data.tokens import TokenShard
@@ -159,6 +160,33 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(
     subprocess.run([*command, str(tmp_path / "c")], check=True, stdout=subprocess.DEVNULL)
     subprocess.run([*command, str(tmp_path / "d")], check=True, stdout=subprocess.DEVNULL)
     assert contents(tmp_path / "c") == contents(tmp_path / "d")
+
+
+@pytest.mark.parametrize("name", ["part.documents.jsonl", "part.text", "counts.json", "keys.npy"])
+def test_a_part_that_was_damaged_is_made_again(
+    tmp_path: Path, repositories: list[Path], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    recipe = folder_recipe(*repositories)
+    pipeline.build(recipe, tmp_path / "whole", Local(1))
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "_write_text", full)
+        with pytest.raises(UserError, match="disk is full"):
+            pipeline.build(recipe, tmp_path / "c", Local(1))
+    for part in (tmp_path / ".c.work/parts").iterdir():
+        (part / name).write_bytes(b"")
+    pipeline.build(recipe, tmp_path / "c", Local(1))
+    assert contents(tmp_path / "c") == contents(tmp_path / "whole")
+
+
+def test_a_refused_run_leaves_nothing(tmp_path: Path) -> None:
+    for table in ({"kind": "folder", "path": "none"}, {"kind": "folder", "path": "a\0b"}):
+        with pytest.raises(UserError):
+            pipeline.build(DataRecipe((table,)), tmp_path / "c", Local(1))
+    assert not list(tmp_path.iterdir())
 
 
 def test_finished_parts_are_not_made_again(

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from codegen25 import checkpoint
+from codegen25 import checkpoint, seal
 from codegen25.errors import UserError
 from codegen25.sample.engine import Engine
 from codegen25.tokenizer import Tokenizer
+from codegen25.train import loop, state
 from codegen25.train import recipe as recipes
-from codegen25.train import state
 from codegen25.train.log import LOG, read
 from codegen25.train.loop import Progress, Trainer
 from conftest import Run
@@ -80,7 +80,7 @@ def test_training_lowers_the_loss_and_leaves_a_model(recipe: Path) -> None:
     assert seen[-1].step == seen[-1].steps == run.steps
     engine = Engine.load(recipe.parent / "m")
     assert engine.infill("def f(x):\n    ", "\n", max_tokens=20).tokens >= 1
-    facts = json.loads((recipe.parent / "m" / state.FACTS).read_text())
+    facts = json.loads((recipe.parent / "m" / checkpoint.FACTS).read_text())
     assert facts["recipe"]["batch"] == 4 and facts["corpus_sha256"] == run.shard.sha256
     assert facts["epochs"] >= 4
     *steps, look = read(recipe.parent / "m" / LOG)
@@ -137,9 +137,9 @@ def damage_state(folder: Path) -> None:
     [
         (damage_state, "distcp is damaged"),
         (lambda f: (f / "model.safetensors").write_bytes(b""), "safetensors is damaged"),
-        (lambda f: (f / state.FACTS).unlink(), "cannot be read"),
-        (lambda f: (f / state.SUMS).write_text("{"), "is damaged"),
-        (lambda f: (f / state.SUMS).unlink(), "cannot be read"),
+        (lambda f: (f / checkpoint.FACTS).unlink(), "cannot be read"),
+        (lambda f: (f / seal.SUMS).write_text("{"), "is damaged"),
+        (lambda f: (f / seal.SUMS).unlink(), "cannot be read"),
     ],
 )
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
@@ -196,7 +196,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     def full(*arguments: object, **named: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for where, name in ((state, "write_tensors"), (checkpoint, "write"), (state, "seal")):
+    for where, name in ((state, "write_tensors"), (checkpoint, "write"), (loop, "seal")):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, full)
             again = trainer(recipe, "m")

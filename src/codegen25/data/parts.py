@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codegen25 import __version__
 from codegen25.data import decontaminate, dedup, quality, redact
@@ -30,6 +32,7 @@ from codegen25.data.records.notebooks import notebook
 from codegen25.data.shards import ShardWriter, TextShard, write_header
 from codegen25.data.sources import Task
 from codegen25.errors import UserError
+from codegen25.seal import fault, seal
 
 PART = "part"
 COUNTS, HITS, KEYS, SIGNATURES = "counts.json", "hits.json", "keys.npy", "signatures.npy"
@@ -58,8 +61,10 @@ class PartTask:
         return Path(self.work) / hashlib.sha256(text.encode()).hexdigest()[:24]
 
     def run(self) -> str:
-        """Make the part, unless it exists; its folder."""
+        """Make the part, unless it stands whole; its folder."""
         folder = self.folder
+        if folder.exists() and fault(folder):
+            shutil.rmtree(folder)
         if not folder.exists():
             staging = Path(tempfile.mkdtemp(prefix=".", dir=self.work))
             try:
@@ -82,13 +87,14 @@ class PartTask:
                 writer.add(document)
                 texts.append(document.text)
         keys = [np.frombuffer(dedup.exact_key(text), dtype=np.uint8) for text in texts]
-        np.save(folder / KEYS, np.array(keys, dtype=np.uint8).reshape(-1, 16))
+        _save(folder / KEYS, np.array(keys, dtype=np.uint8).reshape(-1, 16))
         if self.recipe.near_dedup:
-            np.save(folder / SIGNATURES, signatures(texts))
+            _save(folder / SIGNATURES, signatures(texts))
         counts = {name: count.as_json() for name, count in tally.items()}
         (folder / COUNTS).write_text(json.dumps(counts))
         (folder / HITS).write_text(json.dumps(hits))
         write_header(folder, {PART: writer.entry})
+        seal(folder)
 
     def _judged(self, tally: Tally, hits: list[dict[str, Any]]) -> Iterator[Document]:
         documents: Iterable[Document] = self.source.read(tally.of(READ))
@@ -97,6 +103,13 @@ class PartTask:
             tally.of(name)  # in their order, which generators pulled from the end would reverse
             documents = apply(name, step, documents, tally)
         return _with_functions(documents, tally) if self.recipe.functions else iter(documents)
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    """`np.save`, whose own error of a full disk has no number."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    path.write_bytes(buffer.getbuffer())
 
 
 def _with_functions(documents: Iterable[Document], tally: Tally) -> Iterator[Document]:

@@ -33,8 +33,9 @@ from codegen25.data.parts import COUNTS, HITS, PartTask, open_part
 from codegen25.data.recipe import DataRecipe
 from codegen25.data.selection import Listing, draw, held_out, select
 from codegen25.data.shards import ShardWriter, TextShard, write_header
-from codegen25.data.sources import from_table
+from codegen25.data.sources import Task, from_table
 from codegen25.errors import UserError
+from codegen25.models import cache_folder
 from codegen25.tokenizer import Tokenizer
 
 SPLITS = ("train", "heldout")
@@ -57,8 +58,10 @@ def build(
     if recipe.tokenizer:
         Tokenizer.load(Path(recipe.tokenizer))
     work = out.with_name(f".{out.name}.work")
+    cache = cache_folder() / "data"
+    found = [task for table in recipe.sources for task in from_table(table).tasks(cache)]
     with _working(work), _disk_errors(work):
-        parts = _make_parts(recipe, work, engine, progress)
+        parts = _make_parts(found, recipe, work, engine, progress)
         tally, hits = _counts(parts)
         listing = Listing.of(parts)
         progress("looking for twins", 0, 1)
@@ -87,9 +90,9 @@ def build(
 # -------------------------------------------------------------------------------------- parts
 
 
-def _make_parts(recipe: DataRecipe, work: Path, engine: Engine, progress: Progress) -> list[Path]:
-    cache = Path(os.environ.get("CODEGEN25_CACHE", Path.home() / ".cache" / "codegen25")) / "data"
-    found = [task for table in recipe.sources for task in from_table(table).tasks(cache)]
+def _make_parts(
+    found: Sequence[Task], recipe: DataRecipe, work: Path, engine: Engine, progress: Progress
+) -> list[Path]:
     tasks = [PartTask(task, recipe.judgement, str(work.absolute() / "parts")) for task in found]
     parts: list[Path] = []
     for part in engine.map(PartTask.run, tasks):

@@ -119,6 +119,11 @@ class Engine:
         except ValueError as error:
             names = ", ".join(self.form.layouts)
             raise UserError(f"layout {layout!r} is unknown; this model has {names}") from error
+        if chosen is None and suffix and self.form.layouts[0] is Layout.CAUSAL:
+            raise UserError(
+                "this model knows no infilling (its vocabulary has no sentinels for it); ask for "
+                "the causal layout to continue what stands before the cursor"
+            )
         budget = self.context - max_tokens
         return compose(prefix, suffix, self.tokenizer, self.form, budget=budget, layout=chosen)
 

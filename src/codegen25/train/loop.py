@@ -27,6 +27,7 @@ from codegen25.errors import UserError
 from codegen25.infill import OUR_FIM
 from codegen25.model import Llama, ModelConfig, initialize
 from codegen25.models import resolve
+from codegen25.seal import fault, seal
 from codegen25.tokenizer import Tokenizer
 from codegen25.train import lora, optimizer, pairs, parallel, precision, state
 from codegen25.train.heldout import HeldOut
@@ -363,7 +364,7 @@ class Trainer:
                 weights = {name: parallel.whole(t) for name, t in merged_state(self.model).items()}
             if self.world.first:
                 self._write_model(staging, weights)
-                state.seal(staging)
+                seal(staging)
                 staging.rename(folder)
                 state.publish(folder, self.out)
                 state.prune(self.out, self.recipe.keep_last, self.recipe.keep_best)
@@ -383,7 +384,7 @@ class Trainer:
             folder, self.model.config, weights, self.tokenizer,
             dtype=getattr(torch, self.recipe.save_dtype), infill=self.infill,
         )  # fmt: skip
-        (folder / state.FACTS).write_text(json.dumps(self.facts(), indent=1) + "\n")
+        (folder / checkpoint.FACTS).write_text(json.dumps(self.facts(), indent=1) + "\n")
 
     @property
     def infill(self) -> dict[str, str] | None:
@@ -421,8 +422,8 @@ class Trainer:
         """
         standing = state.steps(self.out)
         for folder in reversed(standing):
-            if fault := state.fault(folder):
-                warn(f"{folder}: {fault}; taking the one before")
+            if found := fault(folder):
+                warn(f"{folder}: {found}; taking the one before")
                 continue
             self._restore(folder)
             if self.world.first:

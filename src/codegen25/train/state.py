@@ -10,7 +10,6 @@ OUT/checkpoints/best        a link to the one with the fewest held-out bits per 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -24,11 +23,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 
+from codegen25.checkpoint import FACTS
 from codegen25.errors import UserError
+from codegen25.seal import SUMS
 
-FOLDER, STATE, SUMS, FACTS, BEST = (
-    "checkpoints", "state", "checksums.json", "training.json", "best",
-)  # fmt: skip
+FOLDER, STATE, BEST = "checkpoints", "state", "best"
 
 
 # ------------------------------------------------------------------------------------ tensors
@@ -100,26 +99,6 @@ def steps(out: Path) -> list[Path]:
     return sorted((out / FOLDER).glob("step-????????"))
 
 
-def seal(folder: Path) -> None:
-    """Note the checksum of every file of a checkpoint."""
-    sums = {name: _sha256(folder / name) for name in _files(folder)}
-    (folder / SUMS).write_text(json.dumps(sums, indent=1) + "\n")
-
-
-def fault(folder: Path) -> str:
-    """What is wrong with a checkpoint; empty when every file is as it was written."""
-    try:
-        sums = json.loads((folder / SUMS).read_text())
-        for name, sum_ in sums.items():
-            if _sha256(folder / name) != sum_:
-                return f"{name} is damaged"
-    except OSError as error:
-        return f"{Path(str(error.filename)).name} cannot be read ({error.strerror})"
-    except (ValueError, AttributeError):
-        return f"{SUMS} is damaged"
-    return ""
-
-
 def publish(folder: Path, out: Path) -> None:
     """Make a checkpoint's model the one in `out`, file by file, the weights last.
 
@@ -162,16 +141,3 @@ def facts(folder: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UserError(f"{folder / FACTS}: not a JSON object")
     return found
-
-
-def _files(folder: Path) -> list[str]:
-    return sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != SUMS
-    )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

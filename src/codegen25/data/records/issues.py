@@ -14,7 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from codegen25.data.documents import Document
-from codegen25.data.records.layout import ISSUE_CLOSED, ISSUE_COMMENT, ISSUE_START, lay_out
+from codegen25.data.records.layout import (
+    ISSUE_CLOSED,
+    ISSUE_COMMENT,
+    ISSUE_START,
+    lay_out,
+    well_formed,
+)  # fmt: skip
 from codegen25.data.records.people import GHOST, Pseudonyms, is_bot
 
 LANGUAGE = "issues"
@@ -73,12 +79,17 @@ def issue(
     text, marks = lay_out(_pieces(title, events, _text(row.get("state")).lower() == "closed"))
     return Document(
         text,
-        path=f"issues/{row.get('number', '')}",
-        repo=repo or _repo(row.get("repo", row.get("repository"))),
-        license=license or _text(row.get("license")),
+        path=f"issues/{_name(row.get('number', ''))}",
+        repo=repo or _name(_repo(row.get("repo", row.get("repository")))),
+        license=license or _name(_text(row.get("license"))),
         language=LANGUAGE,
         marks=marks,
     )
+
+
+def _name(value: object) -> str:
+    """A number or name as it can be written: short, on one line, encodable."""
+    return well_formed(" ".join(str(value).split()))[:200] if not _is_mapping(value) else ""
 
 
 def _pieces(title: str, events: list[Event], closed: bool) -> Iterator[Event]:

@@ -17,6 +17,7 @@ from codegen25.data.sources.streams import BROKEN, compressed, opened, optional
 from codegen25.data.sources.task import TASK_BYTES, Task, stamp
 from codegen25.errors import UserError
 
+TOO_LONG = f"line larger than {HUGE // 10**6} MB"
 BLOCK = 1024
 """Lines of a compressed file that go to one task together."""
 
@@ -54,7 +55,7 @@ class LinesTask:
 
     def _judged(self, place: str, line: bytes | None, count: Count) -> Iterator[Document]:
         if line is None:
-            yield from account(f"line larger than {HUGE // 10**6} MB", HUGE, place, count)
+            yield from account(TOO_LONG, HUGE, place, count)
         elif line.strip():
             result, size, name = self._row(line, place)
             yield from account(result, size or len(line), name, count)
@@ -70,7 +71,7 @@ class LinesTask:
 
     def _packed_lines(self) -> Iterator[tuple[int, bytes | None]]:
         with opened(Path(self.path)) as stream:
-            for number, (_, line) in enumerate(_lines(stream, 0)):
+            for number, (_, line) in enumerate(lines_of(stream, 0)):
                 if number // BLOCK % self.parts == self.part:
                     yield number + 1, line
 
@@ -81,7 +82,7 @@ class LinesTask:
             if start:  # a line that begins before the range is another part's
                 stream.seek(start - 1)
                 start += _rest_of_line(stream) - 1
-            for place, line in _lines(stream, start):
+            for place, line in lines_of(stream, start):
                 if place >= stop:
                     return
                 yield place, line
@@ -105,7 +106,7 @@ def tasks(path: Path, rule: RowRule) -> list[Task]:
     return [LinesTask(str(path), part, parts, packed, rule) for part in range(parts)]
 
 
-def _lines(stream: BufferedIOBase, position: int) -> Iterator[tuple[int, bytes | None]]:
+def lines_of(stream: BufferedIOBase, position: int) -> Iterator[tuple[int, bytes | None]]:
     """The lines from `position` on, each with its own; None for one too large to be held."""
     while line := stream.readline(HUGE + 1):
         if len(line) > HUGE and not line.endswith(b"\n"):

@@ -68,18 +68,19 @@ class _Zstandard(io.RawIOBase):
         self._raw = raw
         self._frame: Any = None
         self._input = self._output = b""
+        self._taken = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while not self._output:
+        while self._taken == len(self._output):
             if not (self._input or self._fill()):
                 return 0
             self._unpack()
-        taken = self._output[: len(buffer)]
+        taken = memoryview(self._output)[self._taken : self._taken + len(buffer)]
         buffer[: len(taken)] = taken
-        self._output = self._output[len(taken) :]
+        self._taken += len(taken)  # what is left stays where it is: a bomb's megabytes, say
         return len(taken)
 
     def _fill(self) -> bool:
@@ -91,7 +92,7 @@ class _Zstandard(io.RawIOBase):
     def _unpack(self) -> None:
         self._frame = self._frame or self._new()
         try:
-            self._output = self._frame.decompress(self._input)
+            self._output, self._taken = self._frame.decompress(self._input), 0
         except self._error as error:
             raise OSError(str(error)) from error
         self._input = self._frame.unused_data if self._frame.eof else b""

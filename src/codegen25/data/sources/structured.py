@@ -13,7 +13,8 @@ from codegen25.data.records.commits import commits
 from codegen25.data.records.issues import issue
 from codegen25.data.sources import git
 from codegen25.data.sources.folder import license_of
-from codegen25.data.sources.reading import account
+from codegen25.data.sources.json_lines import TOO_LONG, lines_of
+from codegen25.data.sources.reading import HUGE, account
 from codegen25.data.sources.streams import BROKEN, opened
 from codegen25.data.sources.task import Task, stamp
 from codegen25.errors import UserError
@@ -94,9 +95,11 @@ class IssuesTask:
         """See `Task.read`."""
         name = Path(self.path).name
         try:
-            with opened(Path(self.path)) as lines:
-                for place, line in enumerate(lines):
-                    if line.strip():
+            with opened(Path(self.path)) as stream:
+                for place, (_, line) in enumerate(lines_of(stream, 0)):
+                    if line is None:
+                        yield from account(TOO_LONG, HUGE, f"{name}#{place + 1}", count)
+                    elif line.strip():
                         record = self._record(line, place)
                         yield from account(record, len(line), f"{name}#{place + 1}", count)
         except BROKEN:

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codegen25.seal import SUMS, fault, seal
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a").write_bytes(b"1234")
+    (tmp_path / "deep/b").write_bytes(b"")
+    seal(tmp_path)
+    return tmp_path
+
+
+def test_a_whole_folder_has_no_fault(folder: Path) -> None:
+    assert fault(folder) == ""
+    seal(folder)
+    assert fault(folder) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a", b"1235", "a is damaged"),
+        ("a", b"", "a is damaged"),
+        ("deep/b", b"x", "deep/b is damaged"),
+        ("a", None, "a cannot be read"),
+        (SUMS, None, "cannot be read"),
+        (SUMS, b"{", "is damaged"),
+        (SUMS, b"[1]", "is damaged"),
+    ],
+)
+def test_a_fault_is_named(folder: Path, name: str, content: bytes | None, said: str) -> None:
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    assert said in fault(folder)
