@@ -239,3 +239,14 @@ def test_a_name_in_bytes_is_read(tmp_path: Path) -> None:
 def test_a_missing_folder_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere is no folder"):
         Folder(str(tmp_path / "nowhere")).tasks(tmp_path)
+
+
+def test_a_corpus_in_the_folder_is_no_source(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(PYTHON)
+    (tmp_path / "corpus").mkdir()
+    for name in ("corpus.json", "report.json", "report.md"):
+        (tmp_path / "corpus" / name).write_text("{}\n")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/corpus.json").write_text("{}\n")
+    documents, _ = read(Folder(str(tmp_path)), tmp_path)
+    assert {document.path for document in documents.values()} == {"a.py", "mine/corpus.json"}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from codegen25.data.languages import known
+from codegen25.data.shards import HEADER
 from codegen25.data.sources import git
 from codegen25.data.sources.manifests import MAX_BYTES as MAX_MANIFEST
 from codegen25.data.sources.manifests import project_license, tells_license
@@ -53,8 +54,13 @@ class Folder:
             self._name(root, top), self.license or license_of(root), bool(self.license),
             self.max_bytes,
         )  # fmt: skip
+        # A corpus of ours that lies in the folder is no source, nor is its report.
+        corpora = {Path(name).parent for name in found.files if Path(name).name == HEADER}
+        made = {folder for folder in corpora if (root / folder / "report.json").is_file()}
         for name in found.files:
             path = root / name
+            if Path(name).parent in made:
+                continue
             if (known(name) or path.is_symlink()) and not self._excluded(path.relative_to(top)):
                 yield File(str(path), printable(name), origin)
         for name in found.checkouts:
