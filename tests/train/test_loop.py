@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codegen25 import checkpoint, seal
+from codegen25 import checkpoint, memory, seal
 from codegen25.errors import UserError
 from codegen25.sample.engine import Engine
 from codegen25.tokenizer import Tokenizer
@@ -275,6 +275,15 @@ def test_bad_input_on_the_command_line(run: Run, recipe: Path, tmp_path: Path) -
         assert code == 2 and err.count("\n") == 1
     code, out, _ = run("train", recipe, "--out", tmp_path / "m", "--spans")
     assert code == 0 and "masked share" in out
+    assert not (tmp_path / "m").exists()
+
+
+def test_too_little_memory_is_said_before_the_first_step(
+    run: Run, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 1e6)
+    code, out, err = run("train", recipe, "--out", tmp_path / "m")
+    assert code == 2 and "micro_batch (now 2)" in err and "step 1" not in out
     assert not (tmp_path / "m").exists()
 
 

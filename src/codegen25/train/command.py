@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from codegen25 import settings
+from codegen25 import memory, settings
 from codegen25.checkpoint import TOKENIZER
 from codegen25.errors import UserError
 from codegen25.models import PERSONAL
@@ -96,6 +96,7 @@ def _train(trainer: Trainer, resume: bool, probe: Probe) -> bool:
         f"{recipe.shape.context} tokens, {trainer.end:,} steps of {recipe.batch}, {trainer.device} "
         f"{str(trainer.dtype).removeprefix('torch.')}{beside}"
     )
+    _require_memory(trainer)
     peak = precision.peak(trainer.device, trainer.dtype) * trainer.world.size
     finished = trainer.run(_Line(peak) if trainer.world.first else lambda progress: None, probe)
     if not finished:
@@ -104,6 +105,22 @@ def _train(trainer: Trainer, resume: bool, probe: Probe) -> bool:
         say(_found(trainer))
     say(f"saved {trainer.out}")
     return finished
+
+
+def _require_memory(trainer: Trainer) -> None:
+    """Refuse, before the first step, what would end in the middle of one."""
+    if trainer.device != "cpu":
+        return
+    from codegen25 import plan
+
+    recipe, standing = trainer.recipe, 4.0 * trainer.model.config.parameters
+    need = plan.memory(recipe, trainer.model.config, trainer.world.size, trainer.dtype).total
+    free = memory.available() + standing  # the weights are there already
+    if need > free:
+        raise UserError(
+            f"a step takes {need / 1e9:.1f} GB, {free / 1e9:.1f} GB of memory are free; lower "
+            f"micro_batch (now {recipe.micro_batch}) or set recompute=true"
+        )
 
 
 def _found(trainer: Trainer) -> str:
