@@ -231,7 +231,7 @@ def test_workers_do_not_outlive_a_killed_run(tmp_path: Path) -> None:
         "import sys, time, os\n"
         "from codegen25.data.engines import Local\n"
         "def slow(item):\n"
-        "    print(os.getpid(), flush=True)\n"
+        "    os.write(1, b'%d\\n' % os.getpid())\n"
         "    time.sleep(60)\n"
         "if __name__ == '__main__':\n"
         "    list(Local(2).map(slow, range(4)))\n"
