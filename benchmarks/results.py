@@ -24,6 +24,7 @@ from codegen25.models import DEFAULT, resolve
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results.md"
+TRAIN = ["--size", "5m", "--size", "30m", "--batch", "64", "--steps", "2", "--race-tokens", "6e5"]
 INFILL = "HumanEval-SingleLineInfilling.jsonl.gz"
 HEAD = "# Results\n\nWritten by `python benchmarks/results.py`; each section says when and where.\n"
 
@@ -78,9 +79,10 @@ def sections(humaneval: Path, corpus: Path, source: Path, peers: str) -> dict[st
         "train": Section(
             "Training",
             "Tokens a second beside the peers, all on the same rows; ours also composes span "
-            "corruption. A larger `ours is` is better.",
-            "codegen25 bench train corpus --layers 5 --hidden 256 --peers-python peers/bin/python",
-            [*cli, "bench", "train", str(corpus), "--peers-python", peers],
+            "corruption. A larger `ours is` is better. What the race is stands in "
+            "`src/codegen25/bench/race.py`.",
+            f"codegen25 bench train corpus {' '.join(TRAIN)} --peers-python peers/bin/python",
+            [*cli, "bench", "train", str(corpus), *TRAIN, "--peers-python", peers],
         ),
         "data": Section(
             "Data",

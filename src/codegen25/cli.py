@@ -314,10 +314,13 @@ def bench_data(
 @bench.command("train")
 def bench_train(
     corpus: Annotated[Path, typer.Argument(help="A corpus with its tokenizer.json.")],
-    layers: Annotated[int, typer.Option(help="Of the model.")] = 5,
-    hidden: Annotated[int, typer.Option(help="Its width.")] = 256,
-    steps: Annotated[int, typer.Option(help="Timed steps of 32 × 256 tokens a round.")] = 6,
+    sizes: Annotated[list[str] | None, typer.Option("--size", help="Of the model; 5m.")] = None,
+    batch: Annotated[int, typer.Option(help="Rows of 256 tokens a step; 0: the size's own.")] = 0,
+    steps: Annotated[int, typer.Option(help="Timed steps a round.")] = 4,
     rounds: Annotated[int, typer.Option(help="Interleaved rounds.")] = 2,
+    race_tokens: Annotated[
+        float, typer.Option(help="Race to what the peer reaches in so many tokens; 0: not.")
+    ] = 0.0,
     peers_python: Annotated[
         str, typer.Option(help="The Python that has transformers, accelerate and litgpt.")
     ] = sys.executable,
@@ -326,7 +329,9 @@ def bench_train(
     """Tokens a second of training, beside the peers."""
     from codegen25.bench import command
 
-    command.run_train(corpus, layers, hidden, steps, rounds, peers_python, compiling)
+    command.run_train(
+        corpus, sizes or ["5m"], batch, steps, rounds, race_tokens, peers_python, compiling
+    )
 
 
 @app.command()

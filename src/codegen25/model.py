@@ -84,7 +84,12 @@ class RMSNorm(nn.Module):
         return self.weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, True) + self.eps)).to(x.dtype)
 
 
-def rotary_angles(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+Angles = tuple[Tensor, Tensor]
+"""Cosine and sine (T, C)."""
+Device = torch.device | str | None
+
+
+def rotary_angles(positions: Tensor, head_dim: int, theta: float) -> Angles:
     """Cosine and sine (T, C) of the rotary embedding at `positions` (T,) (arXiv 2104.09864)."""
     channels = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32)
     angles = torch.outer(positions.float(), theta ** -(channels / head_dim))
@@ -116,7 +121,7 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        angles: tuple[Tensor, Tensor],
+        angles: Angles,
         layer: int,
         cache: Cache | None,
         mask: Tensor | None = None,
@@ -183,7 +188,7 @@ class Layer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        angles: tuple[Tensor, Tensor],
+        angles: Angles,
         layer: int,
         cache: Cache | None,
         mask: Tensor | None = None,
@@ -218,17 +223,27 @@ class Llama(nn.Module):
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
 
+    def angles(self, length: int, start: int = 0, device: Device = None) -> Angles:
+        """The rotary angles of positions from `start` on."""
+        positions = torch.arange(start, start + length, device=device)
+        return rotary_angles(positions, self.config.head_dim, self.config.rope_theta)
+
     def hidden(
-        self, ids: Tensor, cache: Cache | None = None, documents: Tensor | None = None
+        self,
+        ids: Tensor,
+        cache: Cache | None = None,
+        documents: Tensor | None = None,
+        angles: Angles | None = None,
     ) -> Tensor:
         """The normalised final states (B, T, D); with a cache, `ids` continue what it holds.
 
-        With `documents` (B, T), numbers, a position sees only those of its own.
+        With `documents` (B, T), numbers, a position sees only those of its own. `angles` are those
+        of the positions, if the caller has them: a compiler would compute cosines again wherever
+        they are used.
         """
         start = cache.length if cache is not None else 0
-        positions = torch.arange(start, start + ids.shape[1], device=ids.device)
         x = self.model.embed_tokens(ids)
-        cos, sin = rotary_angles(positions, self.config.head_dim, self.config.rope_theta)
+        cos, sin = angles or self.angles(ids.shape[1], start, ids.device)
         angles = (cos.to(x.dtype), sin.to(x.dtype))
         mask = within(documents) if documents is not None else None
         again = self.model.recompute and torch.is_grad_enabled()
@@ -245,21 +260,26 @@ class Llama(nn.Module):
         cache: Cache | None = None,
         head: Callable[[Tensor, Tensor], Tensor] = F.linear,
         documents: Tensor | None = None,
+        angles: Angles | None = None,
     ) -> Tensor:
         """What `head` makes of the final states and the head's weight: by default the logits."""
-        return head(self.hidden(ids, cache, documents), self.lm_head.weight)
+        return head(self.hidden(ids, cache, documents, angles), self.lm_head.weight)
 
 
 def initialize(model: Llama, generator: torch.Generator) -> None:
-    """Normal(0, 0.02) everywhere, but zero where a block writes to the stream.
+    """Give every parameter its first values, drawn in the order of their names."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(initial(name, parameter.shape, generator))
 
-    The zeros make every block start as the identity (modded-nanogpt); norms stay at one.
+
+def initial(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """A parameter's first values: normal(0, 0.02), but zero where a block writes to the stream.
+
+    The zeros make every block start as the identity (modded-nanogpt); norms start at one.
     """
-    for name, parameter in model.named_parameters():
-        with torch.no_grad():
-            if name.endswith(("o_proj.weight", "down_proj.weight")):
-                parameter.zero_()
-            elif parameter.ndim > 1:
-                parameter.normal_(0.0, 0.02, generator=generator)
-            else:
-                parameter.fill_(1.0)
+    if name.endswith(("o_proj.weight", "down_proj.weight")):
+        return torch.zeros(shape)
+    if len(shape) > 1:
+        return torch.empty(shape).normal_(0.0, 0.02, generator=generator)
+    return torch.ones(shape)

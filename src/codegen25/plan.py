@@ -8,7 +8,7 @@ autograd keeps.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -19,7 +19,9 @@ from codegen25.checkpoint import empty_model
 from codegen25.errors import UserError
 from codegen25.model import Llama, ModelConfig
 from codegen25.train import recipe as recipes
-from codegen25.train.objective import CHUNK_BYTES, losses
+from codegen25.train.deal import at_once
+from codegen25.train.head import chunk_rows
+from codegen25.train.objective import losses
 from codegen25.train.parallel import World, share_of
 from codegen25.train.recipe import Recipe
 
@@ -63,13 +65,16 @@ class Memory:
     gathered: float
     activations: float
     loss: float
+    block: float
+    muon: float
 
     @property
     def total(self) -> float:
-        """At the fullest moment: when the loss is taken, or at the optimizer's step."""
+        """At the fullest moment: when the loss is taken, a block computed again, or at the
+        optimizer's step."""
         always = self.weights + self.optimizer
-        at_loss = self.standing + self.gathered + self.activations + self.loss
-        return always + max(self.gradients, at_loss)
+        passing = self.standing + self.gathered + self.activations + max(self.loss, self.block)
+        return always + max(self.gradients + self.muon, passing)
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,9 @@ class Cost:
     dollars: float
 
 
-def memory(recipe: Recipe, config: ModelConfig, ranks: int, dtype: torch.dtype) -> Memory:
+def memory(
+    recipe: Recipe, config: ModelConfig, ranks: int, dtype: torch.dtype, device: str = "cpu"
+) -> Memory:
     """Memory of one of `ranks` processes of a resolved recipe, at its fullest moment in a step."""
     everything = float(config.parameters)
     embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
@@ -96,7 +103,7 @@ def memory(recipe: Recipe, config: ModelConfig, ranks: int, dtype: torch.dtype) 
     narrow = dtype != torch.float32
     casts = BF16 * (everything if cut == 1 else block) if narrow else 0.0
     rows = recipe.micro_batch * recipe.shape.context
-    chunk = min(rows, max(1, CHUNK_BYTES // (FP32 * config.vocab_size)))
+    chunk = min(rows, chunk_rows(config.vocab_size, device))
     return Memory(
         weights=FP32 * (everything + adapters) / cut,
         gradients=FP32 * trained / cut,
@@ -107,7 +114,26 @@ def memory(recipe: Recipe, config: ModelConfig, ranks: int, dtype: torch.dtype) 
         activations=kept_activations(recipe, config, dtype),
         # While the loss is taken: a chunk's logits and their gradient in fp32.
         loss=2.0 * FP32 * chunk * config.vocab_size,
+        block=_block(recipe, config, dtype) if recipe.recompute else 0.0,
+        muon=_muon(config, ranks) if muon else 0.0,
     )
+
+
+def _muon(config: ModelConfig, ranks: int) -> float:
+    """Bytes of the largest matrices, the feed-forward's, while they are orthogonalised: momentum,
+    stack and result, and products of the shorter side."""
+    d, f = config.hidden_size, config.intermediate_size
+    matrix = torch.empty(d, f, device="meta")
+    n = min(2 * config.num_hidden_layers, at_once(matrix, ranks))
+    return FP32 * -(-n // ranks) * (4.0 * d * f + 2.0 * d * d)
+
+
+def _block(recipe: Recipe, config: ModelConfig, dtype: torch.dtype) -> float:
+    """Bytes of a block's activations when they are computed again, and of their gradients."""
+    kept = replace(recipe, recompute=False)
+    one, two = (kept_activations(kept, replace(config, num_hidden_layers=n), dtype) for n in (1, 2))
+    rows = recipe.micro_batch * recipe.shape.context
+    return two - one + float(FP32 * rows * config.intermediate_size)
 
 
 def _adapters(recipe: Recipe, config: ModelConfig) -> float:
@@ -200,7 +226,7 @@ def run(
     share_of(recipe.batch, World(0, gpus))
     config, card = recipe.shape.config(vocab_size), CARDS[gpu]
     dtype = torch.float32 if recipe.dtype == "float32" else torch.bfloat16
-    need = memory(recipe, config, gpus, dtype)
+    need = memory(recipe, config, gpus, dtype, "cuda")
     spent = cost(config, recipe.shape.context, tokens or 20.0 * config.parameters, gpus, card, mfu,
                  price)  # fmt: skip
     found = {
@@ -225,7 +251,8 @@ def _table(found: dict[str, Any], gpus: int, card: Card, mfu: float) -> str:
         ("batch", f"{found['batch, tokens']:,} tokens"),
         *(
             (f"memory of a rank: {key}", f"{need[key] / 1e9:.2f} GB")
-            for key in ("weights", "gradients", "optimizer", "gathered", "activations", "loss")
+            for key in need
+            if key not in ("total", "of", "standing")
         ),
         ("memory of a rank: most at once", f"{need['total'] / 1e9:.2f} GB, {fits} {card.name}'s "
                                            f"{card.memory / 1e9:.0f} GB"),

@@ -4,7 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from codegen25.bench import loss
+from codegen25.bench.race import race
 from codegen25.bench.train import ENGINES, batches, side_by_side
 from codegen25.tokenizer import Tokenizer
 from conftest import Run
@@ -13,7 +16,7 @@ from conftest import Run
 @pytest.mark.slow
 def test_every_engine_has_a_row(corpus: Path, tokenizer: Tokenizer) -> None:
     tokenizer.save(corpus / "tokenizer.json")
-    *rows, floor = side_by_side(corpus, 1, 64, 1, 1, sys.executable, compiling=False)
+    *rows, floor = side_by_side(corpus, "100k", 2, 1, 1, sys.executable, compiling=False)
     assert [row["engine"] for row in rows] == list(ENGINES)
     assert rows[0]["tokens/s"] > 0 and rows[0]["ours is"] == "1.00 ×"
     for row in rows[1:]:
@@ -32,6 +35,29 @@ def test_every_peer_reads_the_same_rows(tmp_path: Path) -> None:
     assert first[1].tolist() == [[1, 2, 3, 4, 5], [7, 8, 9, 10, 11]]
     assert third[0][0].tolist() == [24, 25, 26, 27, 28] and third[0][1].tolist() == [0, 1, 2, 3, 4]
     assert second[0][0, 0] == 12
+
+
+@pytest.mark.slow
+def test_a_race_ends_with_ours_at_the_mark(corpus: Path, tokenizer: Tokenizer) -> None:
+    tokenizer.save(corpus / "tokenizer.json")
+    rows = race(corpus, "100k", 2, 4096, sys.executable, rates=(1e-3,), shares=(0.5, 8.0))
+    if rows[0]["seconds"] == 0:
+        pytest.skip(rows[0]["setting"])
+    mark, *ours = (row["held-out bits per byte"] for row in rows)
+    assert rows[0]["tokens"] == 4096 and 0 < mark < 20
+    assert ours[-1] <= mark and all(bits > mark for bits in ours[:-1])
+    said = [bool(row["times as fast to the mark"]) for row in rows[1:]]
+    assert said == [bits <= mark for bits in ours]
+
+
+def test_losses_agree_and_ours_holds_less() -> None:
+    torch.manual_seed(0)
+    hidden, head = torch.randn(9, 4), torch.randn(7, 4)
+    targets = torch.randint(7, (9,))
+    expected = loss.whole(hidden, head, targets)
+    torch.testing.assert_close(loss.ours(hidden, head, targets), expected)
+    if hasattr(torch.nn.functional, "linear_cross_entropy"):
+        torch.testing.assert_close(loss.chunked(hidden, head, targets), expected)
 
 
 def test_bad_input(run: Run, tmp_path: Path) -> None:

@@ -51,19 +51,30 @@ def run_data(
 
 def run_train(
     corpus: Path,
-    layers: int,
-    hidden: int,
+    sizes: Sequence[str],
+    batch: int,
     steps: int,
     rounds: int,
+    race_tokens: float,
     peers_python: str,
     compiling: bool,
 ) -> None:
-    """Print tokens a second of training; see `bench.train`."""
+    """Print tokens a second of training, what a loss takes, and a race; see `bench.train`."""
+    from codegen25.bench import loss
+    from codegen25.bench.race import race
     from codegen25.bench.train import side_by_side
 
-    if min(layers, hidden, steps, rounds) < 1:
-        raise UserError("layers, hidden, steps and rounds are at least 1")
-    made = conditions(PACKAGES)
-    print(f"{made['machine']}, Python {made['python']}, torch {made['versions']['torch']}\n")
-    rows = side_by_side(corpus, layers, hidden, steps, rounds, peers_python, compiling)
-    print(markdown(rows), end="", flush=True)
+    if min(steps, rounds) < 1 or batch < 0 or race_tokens < 0:
+        raise UserError("steps and rounds are at least 1, batch and race-tokens at least 0")
+    made = conditions((*PACKAGES, "transformers"))
+    print(f"{made['machine']}, Python {made['python']}, torch {made['versions']['torch']}")
+    for size in sizes:
+        rows = side_by_side(corpus, size, batch, steps, rounds, peers_python, compiling)
+        print(f"\n## Tokens a second: {size}\n\n{markdown(rows)}", end="", flush=True)
+    where = f"{loss.POSITIONS:,} positions, width {loss.HIDDEN}, {loss.VOCABULARY:,} ids"
+    print(f"\n## The loss: {where}\n\n{markdown(loss.table())}", end="", flush=True)
+    if race_tokens:
+        rows = race(corpus, sizes[0], batch, race_tokens, peers_python)
+        print(
+            f"\n## To the same held-out figure: {sizes[0]}\n\n{markdown(rows)}", end="", flush=True
+        )

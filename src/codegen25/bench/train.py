@@ -20,13 +20,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+if TYPE_CHECKING:
+    from codegen25.model import ModelConfig
+
 SKIPPED = 3
 """Steps before the clock starts."""
+CONTEXT = 256
 
 Ticks = list[float]
 
@@ -125,13 +129,15 @@ def trainer(asked: dict[str, Any]) -> Ticks:
     with tempfile.TemporaryDirectory() as out:
         arguments = TrainingArguments(
             output_dir=out, max_steps=asked["steps"], per_device_train_batch_size=asked["micro"],
-            gradient_accumulation_steps=asked["batch"] // asked["micro"], learning_rate=1e-3,
+            gradient_accumulation_steps=asked["batch"] // asked["micro"],
             bf16=asked["dtype"] == "bfloat16", use_cpu=True, report_to=[], save_strategy="no",
             logging_strategy="no", optim="adamw_torch_fused", disable_tqdm=True,
+            **asked.get("arguments", {}),
         )  # fmt: skip
-        Trainer(
-            model=_transformers(asked), args=arguments, train_dataset=data, callbacks=[Clock()]
-        ).train()
+        model = _transformers(asked)
+        Trainer(model=model, args=arguments, train_dataset=data, callbacks=[Clock()]).train()
+    if "save" in asked:
+        torch.save(model.state_dict(), asked["save"])
     return ticks
 
 
@@ -140,15 +146,11 @@ def ours(asked: dict[str, Any]) -> Ticks:
     from codegen25.train.loop import Trainer as Ours
     from codegen25.train.recipe import Recipe, Shape
 
-    shape = Shape(
-        asked["layers"], asked["hidden"], asked["heads"], asked["heads"], asked["feed_forward"],
-        asked["context"],
-    )  # fmt: skip
     run = Ours(
         Recipe(
-            asked["corpus"], asked["tokenizer"], shape=shape, batch=asked["batch"],
+            asked["corpus"], asked["tokenizer"], size=asked["size"], batch=asked["batch"],
             micro_batch=asked["micro"], dtype=asked["dtype"], compile=asked["compile"],
-            epochs=1000.0,
+            epochs=1000.0, shape=Shape(context=asked["context"]),
         ),
         Path("unused"),
     )  # fmt: skip
@@ -165,54 +167,75 @@ ENGINES: dict[str, Callable[[dict[str, Any]], Ticks]] = {
 
 
 def run_alone(engine: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """One engine here: seconds of each step that counts."""
+    """One engine here: seconds of each step that counts, or of the whole run's."""
     try:
         ticks = ENGINES[engine](asked)
     except ImportError as error:
         return {"missing": f"not installed ({error})"}
-    return {"seconds": [b - a for a, b in itertools.pairwise(ticks)][SKIPPED:]}
+    skipped = 0 if asked.get("whole") else SKIPPED
+    return {"seconds": [b - a for a, b in itertools.pairwise(ticks)][skipped:]}
 
 
 # ------------------------------------------------------------------------------------ the table
 
 
-def side_by_side(
-    corpus: Path, layers: int, hidden: int, steps: int, rounds: int, peers_python: str,
-    compiling: bool,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """One row an engine: tokens a second, and the share of the products' rate measured between."""
+def asked_of(
+    corpus: Path, size: str, batch: int, steps: int, compiling: bool
+) -> tuple[dict[str, Any], ModelConfig]:
+    """What every engine is asked: the shape of a size, and its batch unless one is given."""
+    from codegen25.tokenizer import Tokenizer
+    from codegen25.train import precision
+    from codegen25.train.recipe import Recipe, Shape
+
+    path = str(corpus / "tokenizer.json")
+    vocabulary = Tokenizer.load(corpus / "tokenizer.json").vocab_size
+    recipe = Recipe(str(corpus), path, size=size, batch=batch, shape=Shape(context=CONTEXT))
+    recipe = recipe.resolved(vocabulary, "cpu")
+    config = recipe.shape.config(vocabulary)
+    return {
+        "corpus": str(corpus), "tokenizer": path, "context": CONTEXT,
+        "batch": recipe.batch, "micro": recipe.micro_batch, "steps": steps,
+        "layers": config.num_hidden_layers, "hidden": config.hidden_size,
+        "heads": config.num_attention_heads, "compile": compiling, "size": size,
+        "feed_forward": config.intermediate_size, "vocabulary": vocabulary,
+        "dtype": str(precision.choose("auto", "cpu")).removeprefix("torch."),
+    }, config  # fmt: skip
+
+
+def write_rows(asked: dict[str, Any], path: Path) -> None:
+    """The rows that the peers read: text left to right, inputs and one target more."""
     from codegen25.data.shards import TextShard
     from codegen25.infill import Corruption
     from codegen25.tokenizer import Tokenizer
-    from codegen25.train import precision
-    from codegen25.train.recipe import Shape
     from codegen25.train.rows import Rows
 
-    tokenizer = Tokenizer.load(corpus / "tokenizer.json")
-    context, batch, micro = 256, 32, 16
-    config = Shape(layers, hidden, context=context).config(tokenizer.vocab_size)
-    dtype = precision.choose("auto", "cpu")
-    asked: dict[str, Any] = {
-        "corpus": str(corpus), "tokenizer": str(corpus / "tokenizer.json"), "context": context,
-        "batch": batch, "micro": micro, "steps": steps + SKIPPED, "layers": layers,
-        "hidden": hidden, "heads": config.num_attention_heads, "compile": compiling,
-        "feed_forward": config.intermediate_size, "vocabulary": tokenizer.vocab_size,
-        "dtype": str(dtype).removeprefix("torch."),
-    }  # fmt: skip
+    tokenizer = Tokenizer.load(Path(asked["tokenizer"]))
+    shard = TextShard(Path(asked["corpus"]))
+    rows = Rows(shard, tokenizer, asked["context"], Corruption(rate=0.0), 0)
+    made = [rows.arrays(i, 0)[0] for i in range(min(len(rows), asked["batch"] * asked["steps"]))]
+    np.save(path, np.stack([np.append(each, each[-1:]) for each in made]).astype(np.int32))
+
+
+def side_by_side(
+    corpus: Path, size: str, batch: int, steps: int, rounds: int, peers_python: str,
+    compiling: bool,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """One row an engine: tokens a second, and the share of the products' rate measured between."""
+    from codegen25.train import precision
+
+    asked, config = asked_of(corpus, size, batch, steps + SKIPPED, compiling)
+    batch, context, dtype = asked["batch"], CONTEXT, getattr(torch, asked["dtype"])
     times: dict[str, list[float]] = {name: [] for name in ENGINES}
     missing: dict[str, str] = {}
     rates = []
     with tempfile.TemporaryDirectory() as scratch:
         asked["rows"] = str(Path(scratch) / "rows.npy")
-        rows = Rows(TextShard(corpus), tokenizer, context, Corruption(rate=0.0), 0)
-        made = [rows.arrays(i, 0)[0] for i in range(min(len(rows), batch * (steps + SKIPPED)))]
-        padded = [np.append(each, each[-1:]) for each in made]
-        np.save(asked["rows"], np.stack(padded).astype(np.int32))
+        write_rows(asked, Path(asked["rows"]))
         for _ in range(rounds):
             for engine in ENGINES:
                 rates.append(precision.gemm_rate(dtype))
                 python = sys.executable if engine == "codegen25" else peers_python
-                done = _measured(engine, python, asked)
+                done = measured(engine, python, asked)
                 times[engine] += done.get("seconds", [])
                 if "missing" in done:
                     missing[engine] = done["missing"]
@@ -238,7 +261,7 @@ def side_by_side(
                      "of the products' rate": f"{peak / 1e9:.0f} GFLOP/s"}]  # fmt: skip
 
 
-def _measured(engine: str, python: str, asked: dict[str, Any]) -> dict[str, Any]:
+def measured(engine: str, python: str, asked: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(
         [python, __file__, engine, json.dumps(asked)], capture_output=True, text=True
     )

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from codegen25 import memory, settings
 from codegen25.checkpoint import TOKENIZER
@@ -98,11 +99,15 @@ def _train(trainer: Trainer, resume: bool, probe: Probe) -> bool:
     )
     _require_memory(trainer)
     peak = precision.peak(trainer.device, trainer.dtype) * trainer.world.size
-    finished = trainer.run(_Line(peak) if trainer.world.first else lambda progress: None, probe)
+    line = _Line(peak)
+    try:
+        finished = trainer.run(line if trainer.world.first else lambda progress: None, probe)
+    finally:
+        line.close()
     if not finished:
         say(f"stopped at step {trainer.step}; go on with --resume")
     else:
-        say(_found(trainer))
+        say(described(trainer.found))
     say(f"saved {trainer.out}")
     return finished
 
@@ -123,9 +128,8 @@ def _require_memory(trainer: Trainer) -> None:
         )
 
 
-def _found(trainer: Trainer) -> str:
-    """The last look at held-out text, for people."""
-    last = trainer.log.entries[-1] if trainer.log.entries else {}
+def described(last: Mapping[str, float]) -> str:
+    """A look at held-out text, for people."""
     bits = last.get("heldout_bits_per_byte", math.nan)
     if math.isnan(bits):
         return "nothing is held out"
@@ -138,10 +142,12 @@ def _found(trainer: Trainer) -> str:
 
 
 class _Line:
-    """One line that is rewritten on a terminal; every twentieth step in a log."""
+    """A bar with a line under it on a terminal; a line every twentieth step in a log."""
 
     def __init__(self, peak: float) -> None:
         self.peak = peak
+        self.bar: Any = None
+        self.looked: Mapping[str, float] = {}
 
     def __call__(self, progress: Progress) -> None:
         minutes, seconds = divmod(int(progress.seconds_left), 60)
@@ -152,7 +158,31 @@ class _Line:
             f"MFU {progress.flops_per_second / self.peak:.0%}  {minutes}:{seconds:02} left"
         )
         last = progress.step == progress.steps
+        if progress.found != self.looked and not last:
+            self.looked = progress.found
+            self._say(f"step {progress.step - 1}: {described(self.looked)}")
         if sys.stdout.isatty():
-            print(f"\r\033[K{text}", end="\n" if last else "", flush=True)
+            self._draw(progress, text, last)
         elif progress.step % 20 == 1 or last:
             print(text, flush=True)
+
+    def _say(self, text: str) -> None:
+        (self.bar.console.print if self.bar else print)(text)
+
+    def _draw(self, progress: Progress, text: str, last: bool) -> None:
+        if self.bar is None:
+            from rich.progress import BarColumn, TextColumn
+            from rich.progress import Progress as Bar
+
+            self.bar = Bar(BarColumn(bar_width=20), TextColumn("{task.description}"))
+            self.bar.add_task("", total=progress.steps)
+            self.bar.start()
+        self.bar.update(self.bar.task_ids[0], completed=progress.step, description=text)
+        if last:
+            self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None

@@ -1,22 +1,23 @@
-"""A run's log: JSON lines, one a step and one a look at held-out text."""
+"""A run's log: JSON lines, one a step and one a look at held-out text; TensorBoard if asked for."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from codegen25.errors import UserError
 
-LOG = "log.jsonl"
+LOG, BOARD = "log.jsonl", "tensorboard"
 
 
 class Log:
     """Lines of `OUT/log.jsonl`, in memory until there is a folder to write them to."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, tensorboard: bool = False) -> None:
         self.path = out / LOG
+        self._board = Board(out / BOARD) if tensorboard else None
         self.entries: list[dict[str, Any]] = []
         self._written = 0
 
@@ -29,6 +30,8 @@ class Log:
         lines = "".join(json.dumps(entry) + "\n" for entry in self.entries[self._written :])
         with self.path.open("a") as file:
             file.write(lines)
+        if self._board:
+            self._board.write(self.entries[self._written :])
         self._written = len(self.entries)
 
     def rewind(self, step: int) -> None:
@@ -44,6 +47,32 @@ class Log:
     def steps(self) -> list[dict[str, Any]]:
         """The entries of steps."""
         return [entry for entry in self.entries if "loss" in entry]
+
+
+class Board:
+    """The same figures for TensorBoard; steps that are done again replace those before."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UserError(
+                "tensorboard = true needs the package tensorboard; pip install 'codegen25[train]'"
+            ) from error
+        self._folder, self._writer_of = str(folder), SummaryWriter
+        self._writer: Any = None
+
+    def write(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Add the figures of entries, and let them be seen."""
+        for entry in entries:
+            if self._writer is None:
+                make: Any = self._writer_of
+                self._writer = make(self._folder, purge_step=entry["step"])
+            for name, value in entry.items():
+                if name != "step":
+                    self._writer.add_scalar(name, value, entry["step"])
+        if self._writer:
+            self._writer.flush()
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -76,7 +76,8 @@ class Step:
 class Progress:
     """What a finished step reports. Loss is nats per target; `bits_per_byte` of source text.
 
-    `steps` is the last one; rates are of the last twenty steps.
+    `steps` is the last one; rates are of the last twenty steps. `found` is what the last look at
+    held-out text said, by name.
     """
 
     step: int
@@ -87,6 +88,7 @@ class Progress:
     tokens_per_second: float
     flops_per_second: float
     seconds_left: float
+    found: Mapping[str, float]
 
 
 class Trainer:
@@ -120,12 +122,14 @@ class Trainer:
             if recipe.ema
             else {}
         )
+        self.angles = self.model.angles(recipe.shape.context, device=self.device)
         self.loss: Callable[..., Tensor] = self._loss
         if recipe.compile:
             _require_compiler(self.device)
             self.loss = torch.compile(self._loss, dynamic=False)
         self.step, self.tokens, self.seconds, self.best = 0, 0, 0.0, math.inf
-        self.log = Log(out)
+        self.found: Mapping[str, float] = {}
+        self.log = Log(out, recipe.tensorboard)
 
     def _rows(self) -> Rows | PairRows:
         recipe, context = self.recipe, self.recipe.shape.context
@@ -140,7 +144,11 @@ class Trainer:
         """The model with its first weights, on its device, cut over the ranks if asked."""
         recipe = self.recipe
         generator = torch.Generator().manual_seed(recipe.seed)
-        model = Llama(recipe.shape.config(self.tokenizer.vocab_size))
+        config = recipe.shape.config(self.tokenizer.vocab_size)
+        sharded = recipe.shard and self.world.size > 1
+        if sharded and not (start or recipe.lora.rank):
+            return parallel.sharded_from_nothing(config, generator, self.device, recipe.recompute)
+        model = Llama(config)
         if start:
             model.load_state_dict(start.model.state_dict())
         else:
@@ -149,7 +157,7 @@ class Trainer:
             lora.adapt(model, recipe.lora, generator)
         model.model.recompute = recipe.recompute
         model.to(self.device)
-        if recipe.shard and self.world.size > 1:
+        if sharded:
             parallel.shard(model)
         return model
 
@@ -181,7 +189,7 @@ class Trainer:
         with torch.autocast(
             torch.device(self.device).type, self.dtype, self.dtype != torch.float32
         ):
-            return losses(self.model, inputs, targets, weights, z_loss, documents)
+            return losses(self.model, inputs, targets, weights, z_loss, documents, self.angles)
 
     def train_step(self) -> Step:
         """One optimizer step over all ranks."""
@@ -300,6 +308,7 @@ class Trainer:
             tokens_per_second=tokens / max(1e-9, taken or self.seconds),
             flops_per_second=flops * positions / max(1e-9, pace),
             seconds_left=pace * (self.end - self.step),
+            found=self.found,
         )
 
     def evaluate(self) -> float:
@@ -322,6 +331,7 @@ class Trainer:
             if bits < self.best:
                 state.mark_best(self.out, state.step_folder(self.out, self.step))
         self.best = min(self.best, bits) if not math.isnan(bits) else self.best
+        self.found = found
         return found
 
     @contextmanager
@@ -443,7 +453,7 @@ class Trainer:
         now = json.loads(json.dumps(self.facts()))
         free = {
             "save_minutes", "keep_last", "keep_best", "evaluate_every", "micro_batch", "device",
-            "shard", "recompute", "compile", "stop_after",
+            "shard", "recompute", "compile", "stop_after", "tensorboard",
         }  # fmt: skip
         changed = [
             key

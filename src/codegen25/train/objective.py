@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from codegen25.errors import UserError
-from codegen25.model import Llama
+from codegen25.model import Angles, Llama
+from codegen25.train.head import IGNORE, HeadLoss
 
-IGNORE = -100
-"""The target that carries no loss."""
 KINDS = ("infill", "causal", "psm", "spm")
-CHUNK_BYTES = 1 << 28
-"""Logits in fp32 beyond which the loss is taken piece by piece."""
+__all__ = ["IGNORE", "KINDS", "Objective", "losses"]
 
 
 @dataclass(frozen=True)
@@ -62,31 +57,18 @@ def losses(
     weights: Tensor,
     z_loss: float,
     documents: Tensor | None = None,
+    angles: Angles | None = None,
 ) -> Tensor:
     """Cross-entropy in nats, summed with the weights (and z-loss) and without: (2,).
 
-    `inputs`, `targets`, `weights` and `documents` (see `Llama.hidden`) are (B, T). Large
-    vocabularies are done in chunks whose logits are computed again for the gradient, so that those
-    of one chunk are held at a time.
+    `inputs`, `targets`, `weights` and `documents` are (B, T); for the last and `angles` see
+    `Llama.hidden`. Only the first of the two has a gradient.
     """
 
     def head(hidden: Tensor, weight: Tensor) -> Tensor:
         x, y, w = (each.flatten(0, 1) for each in (hidden, targets, weights))
-        chunk = max(1, CHUNK_BYTES // (4 * len(weight)))
-        if len(x) <= chunk:
-            return _chunk(x, y, w, weight, z_loss)
-        pieces = zip(*(torch.split(each, chunk) for each in (x, y, w)), strict=True)
-        sums = [checkpoint(_chunk, *each, weight, z_loss, use_reentrant=False) for each in pieces]
-        return torch.stack(sums).sum(0)
+        made: Tensor = HeadLoss.apply(x, weight, y, w, z_loss)  # type: ignore[no-untyped-call]
+        return made
 
-    made: Tensor = model(inputs, head=head, documents=documents)
+    made: Tensor = model(inputs, head=head, documents=documents, angles=angles)
     return made
-
-
-def _chunk(hidden: Tensor, targets: Tensor, weights: Tensor, head: Tensor, z_loss: float) -> Tensor:
-    logits = F.linear(hidden, head).float()
-    each = F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="none")
-    weighted = torch.dot(each, weights)
-    if z_loss:
-        weighted = weighted + z_loss * torch.dot(logits.logsumexp(-1).square(), weights)
-    return torch.stack((weighted, each.detach().sum()))

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from codegen25.errors import UserError
 from codegen25.model import Llama
-from codegen25.train.parallel import like, whole
+from codegen25.train.deal import deal
+from codegen25.train.parallel import local
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,12 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape[parameter.shape].append(parameter)
             for shape, parameters in by_shape.items():
-                # Of a sharded matrix the whole is orthogonalised: its parts are something else.
-                updates = [whole(self._momentum(p, group["momentum"])) for p in parameters]
+                updates = [self._momentum(p, group["momentum"]) for p in parameters]
                 scale = max(1.0, shape[0] / shape[1]) ** 0.5
-                made = orthogonalize(torch.stack(updates))
-                for parameter, update in zip(parameters, made, strict=True):
+                made = deal(orthogonalize, updates)
+                for parameter, update in zip(map(local, parameters), made, strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(like(update, parameter), alpha=-group["lr"] * scale)
+                    parameter.add_(update, alpha=-group["lr"] * scale)
 
     def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
         assert parameter.grad is not None
@@ -94,7 +94,8 @@ def orthogonalize(updates: Tensor, steps: int = 5) -> Tensor:
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(steps):
         gram = x @ x.mT
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+        gram = torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
+        x = torch.baddbmm(x, gram, x, beta=3.4445)
     return (x.mT if tall else x).to(updates.dtype)
 
 

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from codegen25.errors import UserError
-from codegen25.model import Llama
+from codegen25.model import Llama, ModelConfig, initial
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,23 @@ def shard(model: Llama) -> None:
     fully_shard(model, mesh=mesh)
 
 
+@torch.no_grad()
+def sharded_from_nothing(
+    config: ModelConfig, generator: torch.Generator, device: str, recompute: bool = False
+) -> Llama:
+    """A new model cut over all ranks that was never whole on any: one parameter at a time is."""
+    with torch.device("meta"):
+        model = Llama(config)
+    model.model.recompute = recompute
+    shard(model)
+    model.to_empty(device=device)
+    if config.tie_word_embeddings:
+        model.lm_head.weight = model.model.embed_tokens.weight
+    for name, parameter in model.named_parameters():
+        parameter.copy_(like(initial(name, parameter.shape, generator).to(device), parameter))
+    return model
+
+
 def sum_gradients(model: nn.Module, world: World) -> None:
     """Add up replicated gradients; sharded ones have been, by FSDP, and are only unscaled.
 
@@ -115,6 +132,12 @@ def whole(tensor: Tensor) -> Tensor:
     """All of a tensor, wherever its parts are; every rank has to ask for it."""
     full: Tensor = tensor.full_tensor() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
     return full
+
+
+def local(tensor: Tensor) -> Tensor:
+    """What this rank has of a tensor: the same memory, not a copy."""
+    mine: Tensor = tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
+    return mine
 
 
 def like(full: Tensor, of: Tensor) -> Tensor:

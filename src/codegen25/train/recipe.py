@@ -92,6 +92,7 @@ class Recipe:
     evaluate_every     steps between looks at held-out text; 0: only at the end.
     shard              several processes cut the parameters among them (FSDP2); else each has all.
     recompute          activations are computed again for the gradient instead of being kept.
+    tensorboard        write OUT/tensorboard beside log.jsonl.
     ema                decay of an average of the weights, which is then saved as the model; 0: the
                        weights themselves.
     """
@@ -115,6 +116,7 @@ class Recipe:
     keep_last: int = 2
     keep_best: bool = False
     evaluate_every: int = 0
+    tensorboard: bool = False
     ema: float = 0.0
     device: str = "auto"
     compile: bool = False
