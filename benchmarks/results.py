@@ -43,26 +43,42 @@ def sections(humaneval: Path, corpus: Path, source: Path, peers: str) -> dict[st
     """All measurements by name."""
     cli = [sys.executable, "-m", "codegen25"]
     data = str(humaneval / INFILL)
-    infill = [*cli, "eval", data, "--max-tokens", "64"]
+    infill = [*cli, "eval", "infill", "--data", data]
     return {
         "infilling": Section(
             "Single-line infilling",
             "Greedy, plain layout, the answer as emitted. 95 % intervals by bootstrap over the 164 "
             "problems.",
-            f"codegen25 eval {INFILL} --max-tokens 64",
+            f"codegen25 eval infill --data {INFILL}",
             infill,
         ),
         "suffix-first": Section(
             "The same, suffix first",
             "The layout in which a keystroke costs one token.",
-            f"codegen25 eval {INFILL} --max-tokens 64 --layout suffix_first",
+            f"codegen25 eval infill --data {INFILL} --layout suffix_first",
             [*infill, "--layout", "suffix_first"],
         ),
         "floor": Section(
             "The floor",
             "What the empty string scores on the same tasks.",
-            f"codegen25 eval {INFILL} --floor",
-            [*cli, "eval", data, "--floor"],
+            f"codegen25 eval infill --data {INFILL} --floor",
+            [*cli, "eval", "infill", "--data", data, "--floor"],
+        ),
+        "humaneval": Section(
+            "HumanEval",
+            "20 samples a task, cut at the function's end; the tables of the field take 200.",
+            "codegen25 eval humaneval --data HumanEval.jsonl.gz -n 20 --temperatures 0.2,0.8",
+            [
+                *cli, "eval", "humaneval", "--data", str(humaneval / "HumanEval.jsonl.gz"),
+                "-n", "20", "--temperatures", "0.2,0.8",
+            ],
+        ),
+        "sandbox": Section(
+            "The sandbox",
+            "Deciding samples beside the peers; what the rows are stands in "
+            "`src/codegen25/bench/sandbox.py`.",
+            "codegen25 bench sandbox humaneval --peers-python peers/bin/python",
+            [*cli, "bench", "sandbox", str(humaneval), "--peers-python", peers],
         ),
         "startup": Section(
             "Start-up",

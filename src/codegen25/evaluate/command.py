@@ -1,100 +1,148 @@
-"""`codegen25 eval`: a model, a file of tasks, a table."""
+"""`codegen25 eval humaneval|infill`: what is asked for to a table, and a run folder."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import os
-import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+import math
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from codegen25.errors import UserError
-from codegen25.evaluate import sandbox
-from codegen25.evaluate.infilling import Outcome, Scores, Task, echoes, read_tasks, score
+from codegen25.evaluate import data, evaluate
+from codegen25.evaluate.generate import Floor, Generator, Settings
+from codegen25.evaluate.run_folder import opened
+from codegen25.evaluate.sandbox import Sandbox
+from codegen25.evaluate.table import table
+from codegen25.evaluate.truncate import check_rule
+from codegen25.models import DEFAULT
+from codegen25.sample.options import Sampling
 
-DEFAULT = "default"
-Infiller = Callable[[Task], tuple[str, bool]]
-"""A task to its middle, and whether the answer ended by itself."""
+
+@dataclass(frozen=True)
+class Common:
+    """The options that the verbs share."""
+
+    data: str | None
+    out: Path | None
+    isolation: str
+    limit: int | None
+    workers: int
+    as_json: bool
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise UserError(f"--workers {self.workers}: at least 0, which is one a core")
+        if self.limit is not None and self.limit < 1:
+            raise UserError(f"--limit {self.limit}: at least 1")
 
 
 def run(
-    data: Path,
+    name: str,
+    common: Common,
+    settings: Settings,
+    n: int,
+    temperatures: str | None,
     model: str,
-    layout: str | None,
-    max_tokens: int,
-    limit: int | None,
+    endpoint: str | None,
     floor: bool,
-    samples: Path | None,
-    as_json: bool,
 ) -> None:
-    """Answer every task greedily, run the programs, print the scores."""
-    if limit is not None and limit < 1:
-        raise UserError(f"--limit {limit}: at least 1")
-    if floor and (model != DEFAULT or layout is not None):
-        raise UserError("--floor scores the empty string; it takes no --model and no --layout")
-    if samples is not None and not samples.absolute().parent.is_dir():
-        raise UserError(f"--samples {samples}: there is no such folder to write to")
-    tasks = read_tasks(data)[:limit]
-    name = "empty string" if floor else model
-    infiller = (lambda task: ("", True)) if floor else _engine(model, layout, max_tokens)
-    outcomes = _outcomes(tasks, infiller)
-    scores = score(outcomes)
-    if as_json:
-        print(json.dumps({"model": name, "data": data.name, **dataclasses.asdict(scores)}))
-    else:
-        print(table(name, data.name, scores), end="")
-    if samples is not None:
-        text = "".join(json.dumps(dataclasses.asdict(o)) + "\n" for o in outcomes)
-        staging = samples.with_name(f".{samples.name}.new")
-        staging.write_text(text, encoding="utf-8")
-        staging.replace(samples)
+    """`eval humaneval` and `eval infill`: sample, judge, score the set of a name."""
+    check_rule(settings.truncation)
+    default = "0" if n == 1 else "0.2,0.6,0.8" if name == "humaneval" else "0.2"
+    plan = evaluate.Plan(n, _temperatures(temperatures or default), common.limit)
+    for temperature in plan.temperatures:
+        Sampling(temperature, settings.top_p, settings.seed)
+    if floor and (model != DEFAULT or endpoint or settings.layout):
+        raise UserError(
+            "--floor scores the empty string; it takes no --model, --endpoint or --layout"
+        )
+    if endpoint and settings.layout:
+        raise UserError("--layout goes with a model; an --endpoint composes its prompts itself")
+    benchmark = data.load(common.data, name)
+    _check_kind(benchmark, name)
+    if settings.instruct:
+        benchmark = data.Benchmark(
+            f"{benchmark.name}-instruct", benchmark.source, benchmark.sha256, benchmark.tasks
+        )
+    with run_folder(common.out) as path, opened(path) as folder:
+        generator = _generator(settings, model, endpoint, floor, common.workers)
+        with Sandbox(common.workers, common.isolation) as box:
+            scores = evaluate.run(benchmark, generator, settings, plan, folder, box)
+            level = box.level
+        show(scores, level, common, benchmark.source)
 
 
-def table(model: str, data: str, scores: Scores) -> str:
-    """The scores as Markdown, 95 % intervals in brackets."""
-    head = "| model | data | tasks | pass@1 | exact match | stop rate | suffix echo |"
-    row = (
-        f"| {model} | {data.split('.')[0]} | {scores.tasks} | {scores.pass_at_1} "
-        f"| {scores.exact_match} | {scores.stop_rate} | {scores.suffix_echo} |"
-    )
-    return f"{head}\n|---|---|---|---|---|---|---|\n{row}\n"
+def _generator(
+    settings: Settings, model: str, endpoint: str | None, floor: bool, workers: int
+) -> Generator:
+    if floor:
+        return Floor(settings)
+    if endpoint:
+        from codegen25.evaluate.endpoint import Endpoint
 
-
-def _engine(model: str, layout: str | None, max_tokens: int) -> Infiller:
+        return Endpoint(endpoint, None if model == DEFAULT else model, settings, workers)
+    from codegen25.evaluate.local import Local
     from codegen25.models import resolve
-    from codegen25.sample.engine import Engine
 
-    engine = Engine.load(resolve(model))
-
-    def infill(task: Task) -> tuple[str, bool]:
-        answer = engine.infill(task.prompt, task.suffix, max_tokens=max_tokens, layout=layout)
-        return answer.text, answer.stop_reason == "end"
-
-    return infill
+    return Local(resolve(model), settings, workers)
 
 
-def _outcomes(tasks: list[Task], infiller: Infiller) -> list[Outcome]:
-    verdict = lru_cache(maxsize=None)(sandbox.run)
-    answers = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for number, task in enumerate(tasks, 1):
-            middle, stopped = infiller(task)
-            answers.append((task, middle, stopped, pool.submit(verdict, task.program(middle))))
-            if sys.stderr.isatty():
-                print(f"\r\033[Ktask {number}/{len(tasks)}", end="", file=sys.stderr, flush=True)
-        return [
-            Outcome(
-                task_id=task.task_id,
-                problem=task.problem,
-                middle=middle,
-                passed=(result := future.result()).passed,
-                exact=middle.strip() == task.canonical_solution.strip(),
-                stopped=stopped,
-                echoed=echoes(middle, task.suffix),
-                status=result.status,
-            )
-            for task, middle, stopped, future in answers
-        ]
+def _check_kind(benchmark: data.Benchmark, name: str) -> None:
+    infill = benchmark.tasks[0].infill
+    if infill != (name not in ("humaneval", "humaneval-plus", "mbpp")):
+        verb, other = ("infill", "humaneval") if infill else ("humaneval", "infill")
+        raise UserError(f"{benchmark.source}: its tasks are for `eval {verb}`, not `eval {other}`")
+
+
+def _temperatures(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(dict.fromkeys(float(part) for part in text.split(",")))
+    except ValueError as error:
+        raise UserError(f"--temperatures {text}: numbers with commas between, 0.2,0.8") from error
+    if not all(math.isfinite(each) for each in found):
+        raise UserError(f"--temperatures {text}: numbers with commas between, 0.2,0.8")
+    return found
+
+
+@contextmanager
+def run_folder(out: Path | None) -> Iterator[Path]:
+    """The run's folder; without --out one that goes away."""
+    if out is not None:
+        yield out
+        return
+    with tempfile.TemporaryDirectory(prefix="codegen25-eval-") as name:
+        yield Path(name)
+
+
+def typed_files(paths: list[Path]) -> list[Path]:
+    """The files to type: those named, and the .py files of folders."""
+    found = []
+    for path in paths:
+        inside = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        if not inside:
+            raise UserError(f"{path}: no .py file in this folder")
+        found += inside
+    return found
+
+
+def _report(common: Common, source: str) -> None:
+    """The run's own report, in its folder."""
+    if common.out is None:
+        return
+    from codegen25.evaluate import report
+
+    tasks = Path(source)
+    report.run([common.out], common.out, tasks if tasks.is_file() else None)
+
+
+def show(scores: Mapping[str, Any], level: str, common: Common, source: str) -> None:
+    """Print the scores; into the run's folder goes its report."""
+    if common.as_json:
+        print(json.dumps({**scores, "isolation": level}))
+    else:
+        print(table(scores, level), end="")
+    _report(common, source)

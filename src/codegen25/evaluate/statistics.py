@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from codegen25.errors import UserError
+
+ROUNDS = 10_000
+
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with its 95 % interval."""
+    """A share, or another mean, with its 95 % interval."""
 
     value: float
     low: float
@@ -20,17 +25,50 @@ class Rate:
         return f"{self.value:.2%} [{self.low:.2%}, {self.high:.2%}]"
 
 
-def clustered_rate(
-    outcomes: Mapping[str, Sequence[bool]], rounds: int = 10_000, seed: int = 0
-) -> Rate:
-    """The mean over all tasks, with a bootstrap interval that redraws whole problems.
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """The chance that one of k answers drawn from n passes when c of the n do.
 
-    `outcomes` maps a problem to the outcomes of its tasks.
+    1 - C(n-c, k) / C(n, k), as a product that does not overflow (Chen et al. 2021). With fewer
+    than k answers there is no estimate: a UserError.
     """
-    sums = np.array([sum(values) for values in outcomes.values()], dtype=float)
-    sizes = np.array([len(values) for values in outcomes.values()], dtype=float)
+    if not 0 <= c <= n or k < 1:
+        raise ValueError(f"{c} of {n} passed, k = {k}")
+    if n < k:
+        raise UserError(f"pass@{k} needs {k} samples a task; there are {n}")
+    if n - c < k:
+        return 1.0
+    return float(1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1)))
+
+
+def clustered(values: Sequence[tuple[str, float]], rounds: int = ROUNDS, seed: int = 0) -> Rate:
+    """The mean of the tasks' values, given with their problems; the interval redraws problems."""
+    return clustered_ratio([(problem, value, 1.0) for problem, value in values], rounds, seed)
+
+
+def clustered_ratio(
+    values: Sequence[tuple[str, float, float]], rounds: int = ROUNDS, seed: int = 0
+) -> Rate:
+    """A sum over another sum, (problem, above, below) a task; the interval redraws problems."""
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for problem, above, below in values:
+        sums[problem][0] += above
+        sums[problem][1] += below
+    table = np.array([sums[problem] for problem in sorted(sums)])
     rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(sums), size=(rounds, len(sums)))
-    rates = sums[draws].sum(1) / sizes[draws].sum(1)
-    low, high = np.percentile(rates, (2.5, 97.5))
-    return Rate(float(sums.sum() / sizes.sum()), float(low), float(high))
+    redrawn = table[rng.integers(0, len(table), size=(rounds, len(table)))].sum(1)
+    low, high = np.percentile(redrawn[:, 0] / redrawn[:, 1], (2.5, 97.5))
+    value = table[:, 0].sum() / table[:, 1].sum()
+    return Rate(float(value), float(low), float(high))
+
+
+def paired(
+    one: Mapping[str, float], other: Mapping[str, float], problems: Mapping[str, str]
+) -> Rate:
+    """How much larger the mean of `other` is, task by task; 0 outside the interval is a difference.
+
+    Only tasks that both have are compared; `problems` names each task's problem.
+    """
+    common = [task for task in one if task in other]
+    if not common:
+        raise UserError("the two runs have no task in common; compare runs of one benchmark")
+    return clustered([(problems[task], other[task] - one[task]) for task in common])

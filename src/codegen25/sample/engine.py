@@ -15,6 +15,7 @@ from codegen25.device import choose
 from codegen25.errors import UserError
 from codegen25.infill import Layout, Prompt, compose, compose_holes
 from codegen25.model import Cache
+from codegen25.sample.batch import Request, answer_all
 from codegen25.sample.options import Sampling, check_samples
 from codegen25.sample.sampling import draw, generator
 
@@ -23,7 +24,8 @@ DEFAULT_MAX_TOKENS = 128
 
 @dataclass(frozen=True)
 class Completion:
-    """One answer. `stop_reason` is "end" when the model closed the span, else "length".
+    """One answer. `stop_reason` is "end" when the model closed the span, "stop" when the
+    request's own rule had enough, else "length".
 
     `tokens` counts generated ids, the end id included. Times are milliseconds: `prefill_ms` up to
     the first token, `decode_ms` for the rest.
@@ -142,7 +144,7 @@ class Engine:
         """Generate `n` answers, each with draws of its own, from one prefill."""
         check_samples(n)
         start = time.perf_counter()
-        logits, cache = self._prefill(prompt, max_tokens)
+        logits, cache = self.prefill(prompt, max_tokens)
         completions = []
         for index in range(n):
             *_, last = self._decode(prompt, logits, cache, max_tokens, sampling, index, start)
@@ -154,11 +156,23 @@ class Engine:
     def stream(self, prompt: Prompt, max_tokens: int, sampling: Sampling) -> Iterator[Piece]:
         """Generate one answer piece by piece; no piece ends inside a character."""
         start = time.perf_counter()
-        logits, cache = self._prefill(prompt, max_tokens)
+        logits, cache = self.prefill(prompt, max_tokens)
         yield from self._decode(prompt, logits, cache, max_tokens, sampling, 0, start)
 
+    def answer_all(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        """Many answers, decoded beside each other: each request's index and answer, as they end.
+
+        An answer depends on its request alone, not on what is asked beside it.
+        """
+        return answer_all(self, requests)
+
+    def without_control(self, logits: Tensor) -> Tensor:
+        """Logits (…, vocabulary) in which no token can be drawn that is neither text nor an end."""
+        return logits.index_fill(-1, self._never, -torch.inf)
+
     @torch.inference_mode()
-    def _prefill(self, prompt: Prompt, max_tokens: int) -> tuple[Tensor, Cache]:
+    def prefill(self, prompt: Prompt, max_tokens: int) -> tuple[Tensor, Cache]:
+        """Logits (vocabulary,) after a prompt, and its keys and values with room for more."""
         weight = self.model.model.embed_tokens.weight
         ids = prompt.ids or [min(prompt.ends)]
         cache = Cache(self.model.config, 1, len(ids) + max_tokens, weight)
@@ -178,7 +192,7 @@ class Engine:
             if count:
                 logits = self._step(token, cache)
             # A control token inside an answer would be shown as text that nobody wrote.
-            token = draw(logits.index_fill(0, self._never, -torch.inf), sampling, rng)
+            token = draw(self.without_control(logits), sampling, rng)
             count += 1
             if count == 1:
                 first = time.perf_counter()

@@ -1,0 +1,122 @@
+"""Who answers: our engine, a server, or nobody (the floor). A file of samples is in `samples`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+from codegen25.evaluate.samples import Sample
+from codegen25.evaluate.tasks import Task
+from codegen25.evaluate.truncate import truncate
+
+INSTRUCTION = "Create a Python script for this problem:"
+"""WizardCoder's and InstructCodeT5+'s words; the problem's text goes on after the response."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How answers are asked for, the same for every sample of a run.
+
+    With `to_the_end` an answer is decoded on where nothing more of it would be kept. With `strip`
+    a prompt that is continued is shown without the newline at its end, which an answer then
+    begins with: newline and indentation are often one token, which no model writes in two.
+    """
+
+    max_tokens: int
+    top_p: float = 0.95
+    seed: int = 0
+    truncation: str = "block"
+    layout: str | None = None
+    instruct: bool = False
+    to_the_end: bool = False
+    strip: bool = True
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A sample that is to be made."""
+
+    task: Task
+    sample: int
+    temperature: float
+
+    @property
+    def name(self) -> str:
+        """What its draws are named by."""
+        return f"{self.task.task_id}#{self.sample}"
+
+    def seed(self, seed: int) -> int:
+        """A seed of its own, for a server that takes one a request: 31 bits."""
+        digest = sha256(f"{seed}\0{self.name}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") >> 1
+
+    def answered(self, text: str, reason: str, tokens: int, settings: Settings) -> Sample:
+        """The sample of an answer."""
+        text = continued(text, self.task, settings)
+        kept = truncate(text, settings.truncation, self.task)
+        task_id = self.task.task_id
+        return Sample(task_id, self.sample, self.temperature, text, kept, reason, tokens)
+
+
+class Generator(Protocol):
+    """Whoever answers. `conditions` go into run.json and must be equal for a run to go on."""
+
+    @property
+    def conditions(self) -> dict[str, object]:
+        """Who it is."""
+
+    def generate(self, wanted: Sequence[Wanted]) -> Iterator[Sample]:
+        """A sample for each that is wanted, in any order."""
+
+
+def shown(task: Task, settings: Settings) -> str:
+    """The text before the answer as the model sees it."""
+    given = task.given[:-1] if _strips(task, settings) else task.given
+    if not settings.instruct:
+        return given
+    from codegen25.train.pairs import question
+
+    return question(f"{INSTRUCTION}\n{task.given.rstrip()}") + given
+
+
+def continued(text: str, task: Task, settings: Settings) -> str:
+    """What a model wrote, as what follows the whole prompt."""
+    return text.removeprefix("\n") if _strips(task, settings) else text
+
+
+def _strips(task: Task, settings: Settings) -> bool:
+    return settings.strip and not task.infill and task.given.endswith("\n")
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Answers nothing at all."""
+
+    settings: Settings
+
+    @property
+    def conditions(self) -> dict[str, object]:
+        """See `Generator`."""
+        return {"model": "empty string"}
+
+    def generate(self, wanted: Sequence[Wanted]) -> Iterator[Sample]:
+        """See `Generator`."""
+        for each in wanted:
+            yield each.answered("", "end", 0, self.settings)
+
+
+def weights_sha256(folder: Path) -> str:
+    """What a model's weights hash to: of one file its own hash, of several that of their hashes."""
+    files = sorted(folder.glob("*.safetensors"))
+    sums = []
+    for file in files:
+        with file.open("rb") as stream:
+            digest = sha256()
+            while block := stream.read(1 << 22):
+                digest.update(block)
+        sums.append(digest.hexdigest())
+    return sums[0] if len(sums) == 1 else sha256(json.dumps(sums).encode()).hexdigest()

@@ -1,0 +1,162 @@
+"""`codegen25 eval typing`: files, a completer, a table; with --out a run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from codegen25 import __version__
+from codegen25.errors import UserError
+from codegen25.evaluate.typing.completers import Timed, of_endpoint, of_model
+from codegen25.evaluate.typing.measures import Measures, measures
+from codegen25.evaluate.typing.replay import TRIGGERS, Replay, replay
+from codegen25.evaluate.typing.surroundings import MODES, suffix
+
+
+def run(
+    files: list[Path],
+    model: str,
+    endpoint: str | None,
+    out: Path | None,
+    max_tokens: int,
+    limit: int | None,
+    as_json: bool,
+    layout: str | None = None,
+    trigger: str = "pauses",
+    context: str = "block",
+) -> None:
+    """Type every file once more and print what completions saved; rules in `replay`.
+
+    `limit` is the most requests a file may make; `context` says what stands after the cursor.
+    """
+    texts = {str(path): _read(path) for path in files}
+    if not any(texts.values()):
+        raise UserError("nothing to type: name files that hold some text")
+    if trigger not in TRIGGERS:
+        raise UserError(f"trigger {trigger!r} is unknown; there are {', '.join(TRIGGERS)}")
+    if context not in MODES:
+        raise UserError(f"context {context!r} is unknown; there are {', '.join(MODES)}")
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit {limit}: at least 1 request a file")
+    if endpoint and layout:
+        raise UserError("--layout goes with a model; an --endpoint composes its prompts itself")
+    if endpoint:
+        ask, facts = of_endpoint(endpoint, model, max_tokens), {"model": f"{model} at {endpoint}"}
+    else:
+        ask, facts = of_model(model, max_tokens, layout)
+    rows: list[tuple[str, Replay, Measures]] = []
+    times: list[float] = []
+    for name, text in texts.items():
+        _progress(name, len(rows) + 1, len(texts))
+        timed = Timed(ask)
+        done = replay(text, timed, suffix(text, context), trigger=trigger, limit=limit)
+        rows.append((Path(name).name, done, measures([done], timed.milliseconds)))
+        times += timed.milliseconds
+    _progress("", 0, 0)
+    total = measures([done for _, done, _ in rows], times)
+    conditions = {
+        "benchmark": "typing",
+        **facts,
+        "max_tokens": max_tokens,
+        "temperature": 0,
+        "trigger": trigger,
+        "context": context,
+        "limit": limit,
+        "files": {Path(name).name: _digest(text) for name, text in texts.items()},
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "codegen25": __version__,
+    }
+    if out is not None:
+        _write(out, conditions, rows, total)
+    if as_json:
+        each = {name: vars(one) for name, _, one in rows}
+        print(json.dumps({**conditions, "total": vars(total), "by_file": each}))
+    else:
+        print(table([(name, one) for name, _, one in rows], total, conditions), end="")
+
+
+def table(rows: Sequence[tuple[str, Measures]], total: Measures, conditions: dict[str, Any]) -> str:
+    """The measures as Markdown, the conditions above."""
+    head = (
+        "| file | characters | saved | by completion | requests | shown | accepted | wrong shows "
+        "| p50 ms | p95 ms |\n|---|---|---|---|---|---|---|---|---|---|\n"
+    )
+    shown = [*rows, ("together", total)] if len(rows) > 1 else rows
+    named = (
+        "model",
+        "layout",
+        "max_tokens",
+        "trigger",
+        "context",
+        "limit",
+        "threads",
+        "machine",
+        "date",
+    )
+    said = "; ".join(
+        f"{name.replace('_', ' ')} {conditions[name]}"
+        for name in named
+        if conditions.get(name) is not None
+    )
+    return f"{said}; greedy\n\n{head}" + "".join(
+        f"| {name} | {m.characters} | {m.saved:.1%} | {m.completed:.1%} | {m.requests} | {m.shown} "
+        f"| {m.accepted} | {m.wrong} | {m.p50_ms:.0f} | {m.p95_ms:.0f} |\n"
+        for name, m in shown
+    )
+
+
+def _write(
+    out: Path, conditions: dict[str, Any], rows: list[tuple[str, Replay, Measures]], total: Measures
+) -> None:
+    """A run folder: conditions, what was shown where, scores."""
+    out.mkdir(parents=True, exist_ok=True)
+    shows = [
+        {"file": name, "offset": show.offset, "shown": show.text, "accepted": show.accepted}
+        for name, done, _ in rows
+        for show in done.shows
+    ]
+    metrics = {
+        name: {"value": value, "low": None, "high": None} for name, value in vars(total).items()
+    }
+    scores = {
+        "benchmark": "typing",
+        "model": conditions["model"],
+        "tasks": len(rows),
+        "samples": total.requests,
+        "metrics": metrics,
+        "by_file": {name: vars(one) for name, _, one in rows},
+    }
+    for file, text in (
+        ("run.json", json.dumps(conditions, indent=1) + "\n"),
+        ("shows.jsonl", "".join(json.dumps(show) + "\n" for show in shows)),
+        ("scores.json", json.dumps(scores, indent=1) + "\n"),
+    ):
+        staging = out / f".{file}.new"
+        staging.write_text(text, encoding="utf-8")
+        staging.replace(out / file)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: no UTF-8 text (byte {error.start})") from error
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _progress(name: str, number: int, count: int) -> None:
+    if sys.stderr.isatty():
+        said = f"file {number}/{count}: {name}" if count else ""
+        print(f"\r\033[K{said}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sandbox_helpers import GOOD, TEST, box, canonical
+
+from codegen25.evaluate.sandbox import Program
+from codegen25.evaluate.sandbox.inside.gate import harmless
+from codegen25.evaluate.sandbox.inside.settings import LEVELS
+from codegen25.evaluate.sandbox.pool import FIRST
+
+HARMFUL = [
+    "import sys", "import os", "import ctypes", "from gc import get_objects", "import typing, gc",
+    "exec('1')", "eval('1')", "__import__('os')", "open('a')", "getattr(1, 'real')",
+    "().__class__.__base__", "import math\nmath.floor = 1", "import math\ndel math.floor",
+    "import typing\ntyping.sys.exit()", "import random\nrandom._os.kill(1, 9)",
+    "from collections import abc, _sys", "def f():\n    raise ValueError().with_traceback(None)",
+    "class A:\n    def __eq__(self, other): return True", "ｅｘｅｃ('1')",
+    "def f():\n    def g():\n        return globals()", "x = [y.gi_frame for y in 'a']",
+    "from operator import attrgetter", "lambda: __builtins__",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", HARMFUL)
+def test_what_could_reach_beyond_itself_is_decided_alone(source: str) -> None:
+    assert not harmless(compile(source, "x", "exec"))
+
+
+def test_most_solutions_are_harmless(humaneval: Path) -> None:
+    programs = canonical(humaneval / "HumanEval.jsonl.gz")
+    found = [harmless(compile(program.source, "x", "exec")) for program in programs]
+    assert sum(found) > 0.95 * len(found)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_one_sample_of_a_batch_cannot_spoil_the_next(level: str) -> None:
+    """Harmless by name, but it changes what others see: they begin anew."""
+    spoil = "from string import digits\nfrom random import shuffle, sample\ndef f(x): return x"
+    walk = "from collections import Counter\nCounter.update.cache = 1\ndef f(x): return x + 1"
+    late = "def f(x):\n    while True: pass"
+    memory = "x = [bytes(1 << 28)]\ndef f(x): return x + 1"
+    deep = "def f(x): return f(x)"
+    sources = [spoil, walk, late, memory, deep, memory, late]
+    programs = [Program(f"{s}\n# {n}", "f", TEST) for n, s in enumerate(sources)]
+    good = [Program(f"{GOOD.source}# {n}", "f", TEST) for n in range(40)]
+    mixed = [each for n, g in enumerate(good) for each in (g, *programs[n : n + 1])]
+    with box(level) as sandbox:
+        verdicts = dict(sandbox.run(mixed, FIRST))
+        passed = {p.source for i, p in enumerate(mixed) if verdicts[i].passed}
+    assert {g.source for g in good} <= passed

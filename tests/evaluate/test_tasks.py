@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codegen25.errors import UserError
+from codegen25.evaluate import data
+from codegen25.evaluate.sandbox import Sandbox
+from codegen25.evaluate.tasks import Task, read_row
+
+PLUS = {
+    "task_id": "HumanEval/1000",
+    "prompt": "def half(x):\n",
+    "canonical_solution": "    return [each / 2 for each in x]\n",
+    "entry_point": "half",
+    "base_input": [[[1, 2]]],
+    "plus_input": [[[1e9, 3]], [[]]],
+    "atol": 0,
+}
+MBPP = {
+    "task_id": 11,
+    "text": "Write a function to add two numbers.",
+    "code": "def helper(a):\r\n  return a\r\ndef add(a, b):\r\n  return helper(a) + b",
+    "test_list": ["assert add(1, 2) == 3", "assert set([add(0, 0)]) == {0}"],
+    "test_setup_code": "",
+}
+POLYNOMIAL = {
+    **PLUS,
+    "prompt": "def poly(xs, x):\n    return sum(c * x**i for i, c in enumerate(xs))\n\n"
+    "def find_zero(xs):\n",
+    "canonical_solution": "    return -xs[0] / xs[1]\n",
+    "entry_point": "find_zero",
+    "base_input": [[[1, 2]]],
+    "plus_input": [[[-6, 11, -6, 1]]],
+    "atol": 1e-4,
+}
+
+
+def verdicts(*cases: tuple[Task, str]) -> list[str]:
+    with Sandbox(workers=1) as box:
+        found = dict(box.run([task.program(answer) for task, answer in cases]))
+    return [found[i].status for i in range(len(cases))]
+
+
+def test_assertion_lists_decide() -> None:
+    task = read_row(MBPP)
+    assert (task.task_id, task.entry_point, task.benchmark) == ("Mbpp/11", "add", "Mbpp")
+    assert "add two numbers" in task.given and "assert add(1, 2) == 3" in task.given
+    found = verdicts(
+        (task, task.canonical_solution),
+        (task, "def add(a, b):\n    return a + b\n"),
+        (task, "def add(a, b):\n    return a - b\n"),
+        (task, "x = 1"),
+    )
+    assert found == ["passed", "passed", "failed", "failed"]
+
+
+def test_mbpp_plus_imports_are_the_tests() -> None:
+    row: dict[str, Any] = {**MBPP, "prompt": "Add.", "test_imports": ["import math"]}
+    row["test_list"] = ["assert math.isclose(add(1, 2), 3)"]
+    del row["text"]
+    task = read_row(row)
+    assert verdicts((task, task.canonical_solution)) == ["passed"]
+
+
+def test_the_reference_decides_where_there_are_only_inputs() -> None:
+    task, root = read_row(PLUS), read_row(POLYNOMIAL)
+    found = verdicts(
+        (task, task.canonical_solution),
+        (task, "    return [each * (0.5 + 1e-9) for each in x]\n"),
+        (task, "    return [each // 2 for each in x]\n"),
+        (task, "    return None\n"),
+        (root, "    return {2: -0.5, 4: 2.0}[len(xs)]\n"),
+        (root, "    return 1.5\n"),
+    )
+    assert found == ["passed", "passed", "failed", "failed", "passed", "failed"]
+
+
+def test_other_languages_bring_their_tests_and_their_ends() -> None:
+    row = {
+        "name": "HumanEval_0_add", "language": "sh", "prompt": "add() {\n",
+        "tests": '[ "$(add 1 2)" = 3 ] || exit 1\n', "stop_tokens": ["\n}"],
+    }  # fmt: skip
+    task = read_row(row)
+    assert (task.language, task.stop_words, task.entry_point) == ("sh", ("\n}",), "add")
+    assert task.program("  x\n}\n").source == "add() {\n  x\n}\n"
+    assert task.program("").language == "sh"
+
+
+def test_the_sets_of_humaneval(humaneval: Path) -> None:
+    whole = data.load(str(humaneval), "humaneval")
+    lines = data.load(str(humaneval), "single-line")
+    light = data.load(str(humaneval), "random-span-light")
+    assert [len(each.tasks) for each in (whole, lines, light)] == [164, 1033, 164]
+    assert (whole.name, lines.name) == ("HumanEval", "SingleLineInfilling")
+    assert len({task.problem for task in lines.tasks}) == 164
+    assert {task.problem for task in lines.tasks} == {task.task_id for task in whole.tasks}
+    assert whole.tasks[32].program("x").helpers.startswith("import math")
+
+
+def write(path: Path, *rows: Any) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{}\n", ":1: no task"),
+        (b"[]\n", "no JSON object"),
+        (b"nonsense\n", ":1: no task"),
+        (b"", "no tasks"),
+        (b"\xff\xfe", "cannot be read"),
+        (json.dumps({**MBPP, "code": "x = ("}).encode(), ":1: no task"),
+        (json.dumps({**MBPP, "test_list": ["assert other(1)"]}).encode(), "call no function"),
+        (json.dumps({**PLUS, "base_input": 3}).encode(), ":1: no task"),
+        (json.dumps({**PLUS, "prompt": None}).encode(), "prompt is no text"),
+        (f"{json.dumps(PLUS)}\n{json.dumps(PLUS)}".encode(), "there twice"),
+    ],
+)
+def test_a_file_that_holds_no_tasks(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "x.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        data.read(tmp_path / "x.jsonl")
+
+
+def test_files_that_are_not_there_or_no_gzip(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl.gz").write_bytes(b"no gzip")
+    (tmp_path / "y.jsonl.gz").write_bytes(gzip.compress(b"{}" * 1000)[:-9])
+    for name in ("x.jsonl.gz", "y.jsonl.gz"):
+        with pytest.raises(UserError, match=name):
+            data.read(tmp_path / name)
+    for where in (str(tmp_path), str(tmp_path / "missing")):
+        with pytest.raises(UserError, match="--data"):
+            data.load(where, "humaneval")
+    with pytest.raises(UserError, match="--data"):
+        data.files(str(tmp_path / "missing"))
+
+
+def test_the_cache_is_where_data_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODEGEN25_CACHE", str(tmp_path))
+    folder = tmp_path / "data/humaneval"
+    folder.mkdir(parents=True)
+    write(folder / "HumanEvalPlus.jsonl", PLUS)
+    assert data.load(None, "humaneval-plus").tasks[0].entry_point == "half"

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codegen25.errors import UserError
+from codegen25.evaluate import typing
+from codegen25.evaluate.typing.measures import measures, quantile
+from codegen25.evaluate.typing.replay import Replay, agreement, counted, replay
+from codegen25.evaluate.typing.surroundings import MODES, blocks, suffix
+
+SOURCE = '''\
+import os
+
+
+class Shelf:
+    """Books."""
+
+    @property
+    def size(self):
+        def inner():
+            return 1
+
+        return len(self.books) + inner()
+
+    colour = "red"
+
+    def add(self, book):
+        self.books.append(book)
+
+
+def after():
+    return 2
+'''
+
+
+def oracle(text: str, length: int | None = None) -> Any:
+    """A completer that knows the file."""
+
+    def ask(prefix: str, suffix: str) -> str:
+        assert text.startswith(prefix) and text.endswith(suffix)
+        rest = text[len(prefix) :]
+        return rest[:length] if length else rest.partition("\n")[0]
+
+    return ask
+
+
+def nothing(text: str) -> Any:
+    return suffix(text, "none")
+
+
+def test_a_completer_that_says_nothing_saves_nothing() -> None:
+    done = replay(SOURCE, lambda prefix, suffix: "", suffix(SOURCE, "block"))
+    one = measures([done], [])
+    assert done.text == SOURCE and not done.shows
+    assert one.saved == one.completed == one.shown == 0 and one.keys == one.characters
+    lines = SOURCE.split("\n")
+    assert one.characters == sum(len(line.strip()) for line in lines) + len(lines) - 1
+
+
+def test_savings_of_an_oracle_can_be_computed_by_hand() -> None:
+    text = "ab = cd\n    efg\n"
+    # "ab = cd" and "efg" are accepted, a key each; the two newlines are typed; 4 blanks are free.
+    done = replay(text, oracle(text), nothing(text))
+    one = measures([done], [4.0, 2.0, 8.0])
+    assert (one.characters, one.keys, one.requests) == (12, 4, 2)
+    assert one.saved == pytest.approx(8 / 12) and one.completed == pytest.approx(10 / 12)
+    assert (one.shown, one.accepted, one.wrong) == (2, 2, 0)
+    assert (one.p50_ms, one.p95_ms) == (4.0, 8.0)
+    assert [(p.kind, p.text) for p in done.pieces] == [
+        ("accepted", "ab = cd"), ("typed", "\n"), ("indented", "    "), ("accepted", "efg"),
+        ("typed", "\n"),
+    ]  # fmt: skip
+
+
+def test_a_whole_suggestion_is_taken_with_its_lines_but_indentation_is_free() -> None:
+    text = "if a:\n    b()\n"
+    done = replay(text, oracle(text, 99), nothing(text))
+    assert [p.text for p in done.pieces] == ["if a:\n    b()", "\n"]
+    assert (done.completed, done.typed, done.characters) == (9, 1, 10)
+
+
+@pytest.mark.parametrize(
+    ("suggestion", "rest", "taken"),
+    [
+        ("foo(a)", "foo(a)\n", "foo(a)"),
+        ("foo(a)\nbar", "foo(a)\nbaz", "foo(a)"),  # the first line only
+        ("foo(a)\nbar", "foo(a)\nbar", "foo(a)\nbar"),
+        ("foo", "foobar", ""),  # would end inside a word
+        ("foo(", "foo(a)", "foo("),
+        ("foo(b)", "foo(a)", ""),
+        ("x", "x\n", ""),  # saves nothing
+        ("\n  xy", "\n  xy\n", "\n  xy"),
+        ("foo  \nbar", "foo\nbaz", "foo"),
+    ],
+)
+def test_what_of_a_suggestion_is_taken(suggestion: str, rest: str, taken: str) -> None:
+    assert agreement(suggestion, "> " + rest, 2) == taken
+
+
+def test_wrong_suggestions_are_counted_and_stay_while_typing_agrees() -> None:
+    text = "a.b(c)\n"
+    asked = []
+
+    def ask(prefix: str, suffix: str) -> str:
+        asked.append(prefix)
+        return "a.b(zz)" if not prefix else ""
+
+    done = replay(text, ask, nothing(text))
+    # "a.b(" agrees, so neither "." nor "(" asks again.
+    assert asked == [""] and len(done.shows) == 1 and done.shows[0].accepted == ""
+    assert done.text == text and measures([done], []).wrong == 1
+
+
+def test_where_is_asked() -> None:
+    text = "x = f(a.b)\n\n    y\n"
+    asked: list[str] = []
+    replay(text, lambda prefix, suffix: asked.append(prefix) or "", nothing(text))  # type: ignore[func-returns-value]
+    ends = [prefix.rpartition("\n")[2] for prefix in asked]
+    # Of the last line nothing is sent: the editor indents what comes back.
+    assert ends == ["", "x = ", "x = f(", "x = f(a.", "", ""]
+    every: list[str] = []
+    replay(text, lambda p, s: every.append(p) or "", nothing(text), trigger="every")  # type: ignore[func-returns-value]
+    assert len(every) == len(text) - 4 and set(asked) < set(every)
+
+
+def test_the_limit_ends_the_replay() -> None:
+    done = replay(SOURCE, lambda prefix, suffix: "", nothing(SOURCE), limit=3)
+    assert done.requests == 3 and SOURCE.startswith(done.text) and done.text != SOURCE
+
+
+def test_a_function_is_written_into_the_finished_rest() -> None:
+    after = suffix(SOURCE, "block")
+    inner = after(SOURCE.index("return 1"))
+    assert inner == SOURCE[SOURCE.index('\n\n    colour = "red"') :]
+    assert after(SOURCE.index("@property")) == inner  # its decorator belongs to it
+    assert after(0) == SOURCE[len("import os") :]
+    assert after(SOURCE.index("class")) == SOURCE[SOURCE.index('\n    """Books') :]
+    assert after(SOURCE.index("return 2")) == "\n"
+    assert suffix("x = 1", "block")(3) == ""
+    assert suffix(SOURCE, "line")(SOURCE.index("self.books.append")).startswith("\n\n\ndef after")
+
+
+def test_other_languages_are_cut_at_blank_lines() -> None:
+    text = "int f() {\n  return 1;\n}\n\nint g() {\n}\n"
+    assert blocks(text)[:4] == [2, 2, 2, 3]
+    assert suffix(text, "block")(4) == "\n\nint g() {\n}\n"
+
+
+sources = st.lists(
+    st.sampled_from(["def f(a):\n", "    return a\n", "\n", "x = f(1)\n", "class A:\n", "é.", "(",
+                     "\r\n", "\t", " = ", "\x0c", "'''", "@d\n", "    "])
+).map("".join)  # fmt: skip
+
+
+@given(sources, st.sampled_from(MODES), st.sampled_from(("pauses", "every")), st.data())
+def test_replaying_loses_and_changes_nothing(
+    text: str, mode: str, trigger: str, data: st.DataObject
+) -> None:
+    def ask(prefix: str, suffix: str) -> str:
+        assert text.startswith(prefix) and text[len(prefix) :].endswith(suffix)
+        rest = text[len(prefix) :]
+        right = rest[: data.draw(st.integers(0, 12))]
+        return data.draw(st.sampled_from([right, right + "?", "wrong", "", rest, "\n" + right]))
+
+    done = replay(text, ask, suffix(text, mode), trigger=trigger)
+    assert done.text == text
+    assert done.characters == counted("\n" + text) - 1
+    one = measures([done], [])
+    assert one.keys <= one.characters and 0 <= one.saved <= one.completed <= 1
+    for show in done.shows:
+        assert text.startswith(show.accepted, show.offset) and show.text.startswith(show.accepted)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1))
+def test_quantiles_are_values_that_occurred(values: list[float]) -> None:
+    p50, p95 = quantile(values, 0.5), quantile(values, 0.95)
+    assert p50 in values and p95 in values and p50 <= p95 <= max(values)
+    assert sum(value <= p95 for value in values) >= 0.95 * len(values)
+
+
+class Server(BaseHTTPRequestHandler):
+    asked: ClassVar[list[dict[str, Any]]] = []
+    replies: ClassVar[list[bytes]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append({"path": self.path, **body})
+        reply = self.replies[0] if self.replies else b'{"choices": [{"text": "os, sys"}]}'
+        self.send_response(500 if reply == b"broken" else 200)
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    Server.asked.clear()
+    Server.replies.clear()
+    with HTTPServer(("127.0.0.1", 0), Server) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+def test_a_server_is_asked_with_prefix_and_suffix(
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.py"
+    file.write_text("import os, sys\n")
+    out = tmp_path / "run"
+    typing.run([file], "m", server + "/v1", out, 5, None, False, trigger="every")
+    assert Server.asked[0] == {
+        "path": "/v1/completions", "model": "m", "prompt": "", "suffix": "\n", "max_tokens": 5,
+        "temperature": 0,
+    }  # fmt: skip
+    said = capsys.readouterr().out
+    # Asked before each of "import " but the "r", which the "o" let stand; then accepted; again.
+    assert "| a.py | 15 | 40.0% | 46.7% | 8 | 8 | 1 | 7 |" in said and "every" in said
+    shows = [json.loads(line) for line in (out / "shows.jsonl").read_text().splitlines()]
+    assert shows[6] == {"file": "a.py", "offset": 7, "shown": "os, sys", "accepted": "os, sys"}
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["metrics"]["saved"]["value"] == pytest.approx(0.4)
+    assert json.loads((out / "run.json").read_text())["benchmark"] == "typing"
+
+
+@pytest.mark.parametrize("reply", [b"broken", b"{}", b'{"choices": [{"text": 3}]}', b"not json"])
+def test_a_server_that_fails_is_one_line(server: str, tmp_path: Path, reply: bytes) -> None:
+    (tmp_path / "a.py").write_text("x\n")
+    Server.replies.append(reply)
+    with pytest.raises(UserError, match="answered"):
+        typing.run([tmp_path / "a.py"], "m", server, None, 5, None, False)
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text("x\n")
+    (tmp_path / "b.py").write_bytes(b"\xff")
+    (tmp_path / "empty.py").write_text("")
+
+    def call(files: list[Path], limit: int | None = None, **fields: Any) -> None:
+        typing.run(files, "default", None, None, 5, limit, False, **fields)
+
+    for files, fields, said in (
+        ([tmp_path / "none"], {}, "none"),
+        ([tmp_path / "b.py"], {}, "no UTF-8"),
+        ([tmp_path / "empty.py"], {}, "nothing to type"),
+        ([file], {"trigger": "never"}, "pauses, every"),
+        ([file], {"context": "all"}, "block, line, none"),
+        ([file], {"limit": 0}, "at least 1"),
+    ):
+        with pytest.raises(UserError, match=said):
+            call(files, **fields)
+    with pytest.raises(UserError, match="does not answer"):
+        typing.run([file], "m", "http://127.0.0.1:9", None, 5, None, False)
+    with pytest.raises(UserError, match="such as"):
+        typing.run([file], "m", "127.0.0.1:9", None, 5, None, False)
+
+
+def test_a_model_types_the_same_twice(
+    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.py"
+    file.write_text(SOURCE)
+    made = []
+    for _ in range(2):
+        typing.run([file, file], str(model_dir), None, tmp_path / "o", 3, 6, True)
+        made.append(json.loads(capsys.readouterr().out))
+    assert (tmp_path / "o/shows.jsonl").exists()
+    for one in made:
+        assert one["total"]["requests"] == 6 and one["layout"] == "plain"
+        del one["total"]["p50_ms"], one["total"]["p95_ms"], one["by_file"], one["date"]
+    assert made[0] == made[1]
+
+
+def test_an_empty_replay_measures_nothing() -> None:
+    assert measures([Replay((), (), 0)], []).saved == 0
