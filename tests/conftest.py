@@ -58,6 +58,32 @@ def folder_recipe(*folders: Path, **fields: Any) -> DataRecipe:
     return DataRecipe(tables, **{"licenses": "any", "redact": False, **fields})
 
 
+RECIPE = """
+corpus = "{corpus}"
+tokenizer = "{tokenizer}"
+epochs = 2.0
+batch = 4
+micro_batch = 2
+dtype = "float32"
+[shape]
+layers = 2
+hidden = 32
+heads = 2
+context = 128
+[schedule]
+warmup = 2
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, corpus: Path, tokenizer: Tokenizer) -> Path:
+    """A recipe of the smallest training, beside its tokenizer."""
+    tokenizer.save(tmp_path / "tokenizer.json")
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE.format(corpus=corpus, tokenizer=tmp_path / "tokenizer.json"))
+    return path
+
+
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Path:
     """An untrained model directory: real in everything but wisdom."""

@@ -225,7 +225,7 @@ def test_a_server_is_asked_with_prefix_and_suffix(
     typing.run([file], "m", server + "/v1", out, 5, None, False, trigger="every")
     assert Server.asked[0] == {
         "path": "/v1/completions", "model": "m", "prompt": "", "suffix": "\n", "max_tokens": 5,
-        "temperature": 0,
+        "temperature": 0, "top_p": 0.95, "n": 1, "seed": 0,
     }  # fmt: skip
     said = capsys.readouterr().out
     # Asked before each of "import " but the "r", which the "o" let stand; then accepted; again.
@@ -241,7 +241,7 @@ def test_a_server_is_asked_with_prefix_and_suffix(
 def test_a_server_that_fails_is_one_line(server: str, tmp_path: Path, reply: bytes) -> None:
     (tmp_path / "a.py").write_text("x\n")
     Server.replies.append(reply)
-    with pytest.raises(UserError, match="answered"):
+    with pytest.raises(UserError, match="answer"):
         typing.run([tmp_path / "a.py"], "m", server, None, 5, None, False)
 
 
@@ -264,9 +264,9 @@ def test_mistakes(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=said):
             call(files, **fields)
-    with pytest.raises(UserError, match="does not answer"):
+    with pytest.raises(UserError, match="is a server running there"):
         typing.run([file], "m", "http://127.0.0.1:9", None, 5, None, False)
-    with pytest.raises(UserError, match="such as"):
+    with pytest.raises(UserError, match="begins with http"):
         typing.run([file], "m", "127.0.0.1:9", None, 5, None, False)
 
 

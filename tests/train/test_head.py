@@ -53,6 +53,20 @@ def test_a_frozen_head_and_no_gradient_at_all() -> None:
         assert torch.equal(HeadLoss.apply(hidden, matrix, targets, weights, 0.0), frozen)
 
 
+def test_under_autocast_products_are_narrow_and_gradients_are_not() -> None:
+    hidden, matrix, targets, weights = drawn(40, 12)
+    exact = HeadLoss.apply(hidden, matrix, targets, weights, 0.01)[0]
+    wanted = torch.autograd.grad(exact, (hidden, matrix))
+    with torch.autocast("cpu", torch.bfloat16):
+        narrow = HeadLoss.apply(hidden, matrix, targets, weights, 0.01)[0]
+    found = torch.autograd.grad(narrow, (hidden, matrix))
+    assert narrow.dtype == torch.float32 and narrow != exact
+    torch.testing.assert_close(narrow, exact, rtol=0.02, atol=0.0)
+    for a, b in zip(found, wanted, strict=True):
+        assert a.dtype == torch.float32
+        assert float((a - b).norm()) < 0.05 * float(b.norm())
+
+
 def test_chunks_fit_the_cache_and_are_not_too_thin() -> None:
     assert head.chunk_rows(4096, "cpu") * 4096 * 4 == head.CHUNK_BYTES["cpu"]
     assert head.chunk_rows(10**9, "cpu") == head.LEAST_ROWS

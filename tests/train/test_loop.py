@@ -15,36 +15,11 @@ import torch
 from codegen25 import checkpoint, memory, seal
 from codegen25.errors import UserError
 from codegen25.sample.engine import Engine
-from codegen25.tokenizer import Tokenizer
 from codegen25.train import loop, state
 from codegen25.train import recipe as recipes
 from codegen25.train.log import LOG, read
 from codegen25.train.loop import Progress, Trainer
 from conftest import Run
-
-RECIPE = """
-corpus = "{corpus}"
-tokenizer = "{tokenizer}"
-epochs = 2.0
-batch = 4
-micro_batch = 2
-dtype = "float32"
-[shape]
-layers = 2
-hidden = 32
-heads = 2
-context = 128
-[schedule]
-warmup = 2
-"""
-
-
-@pytest.fixture
-def recipe(tmp_path: Path, corpus: Path, tokenizer: Tokenizer) -> Path:
-    tokenizer.save(tmp_path / "tokenizer.json")
-    path = tmp_path / "recipe.toml"
-    path.write_text(RECIPE.format(corpus=corpus, tokenizer=tmp_path / "tokenizer.json"))
-    return path
 
 
 def trainer(recipe: Path, out: str, **overrides: str) -> Trainer:

@@ -21,7 +21,6 @@ import os
 import re
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -224,20 +223,13 @@ def installed(package: str) -> str:
 
 def measured(engine: str, python: str, texts: Path) -> dict[str, Any]:
     """One run of an engine in a process of its own, on a folder of its own."""
+    from codegen25.bench.elsewhere import answer
+
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "in").mkdir()
         (Path(folder) / "in" / "documents.jsonl").symlink_to(texts)
         threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
-        done = subprocess.run(
-            [python, __file__, engine, folder],
-            env={**os.environ, **dict.fromkeys(threads, "1")},
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            return {"missing": "failed: " + "".join(done.stderr.strip().splitlines()[-1:])}
-        made: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return made
+        return answer(python, __file__, engine, folder, env=dict.fromkeys(threads, "1"))
 
 
 def near_dedup(

@@ -9,6 +9,7 @@ counts steps alone, compiling included.
 from __future__ import annotations
 
 import itertools
+import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,7 +18,9 @@ from typing import Any
 
 import torch
 
-from codegen25.bench.train import CONTEXT, asked_of, measured, write_rows
+from codegen25.bench import train
+from codegen25.bench.elsewhere import answer
+from codegen25.bench.train import CONTEXT, asked_of, write_rows
 from codegen25.data.shards import TextShard
 from codegen25.model import Llama
 from codegen25.tokenizer import Tokenizer
@@ -54,7 +57,9 @@ def race(
                 "learning_rate": rate, "lr_scheduler_type": "cosine", "weight_decay": 0.1,
                 "warmup_steps": asked["steps"] // 30, "adam_beta2": 0.95, "max_grad_norm": 1.0,
             }  # fmt: skip
-            done = measured("HF Trainer", peers_python, asked | {"whole": True})
+            done = answer(
+                peers_python, train.__file__, "HF Trainer", json.dumps(asked | {"whole": True})
+            )
             if "missing" in done:
                 add("HF Trainer", done["missing"], 0, 0.0, float("nan"))
                 continue

@@ -197,6 +197,8 @@ def side_by_side(
     peers_python: str,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """One row an engine, medians over the rounds."""
+    from codegen25.bench.elsewhere import answer
+
     rows = _rows(humaneval, samples, repeats)
     done: dict[str, list[dict[str, Any]]] = {name: [] for name in ENGINES}
     with tempfile.TemporaryDirectory() as scratch:
@@ -206,7 +208,11 @@ def side_by_side(
         for _ in range(rounds):
             for engine, runs in done.items():
                 own = engine in OURS or engine == "floor"
-                runs.append(_measured(engine, sys.executable if own else peers_python, asked))
+                runs.append(
+                    answer(
+                        sys.executable if own else peers_python, __file__, engine, json.dumps(asked)
+                    )
+                )
     reference = [run for run in done["floor"] if "passed" in run]
     base = statistics.median(run["cpu"] for run in reference) / len(rows)
     table = [_row(name, runs, len(rows), base) for name, runs in done.items()]
@@ -253,17 +259,6 @@ def _rows(humaneval: Path, samples: Path | None, repeats: int) -> list[dict[str,
     return [{**known[task], "completion": text} for task, text in unique if task in known]
 
 
-def _measured(engine: str, python: str, asked: Asked) -> dict[str, Any]:
-    done = subprocess.run(
-        [python, __file__, engine, json.dumps(asked)], capture_output=True, text=True
-    )
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        return {"missing": f"failed: {said[-1] if said else done.returncode}"}
-    made: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return made
-
-
 # ------------------------------------------------------------------------------------ under load
 
 
@@ -286,6 +281,8 @@ def false_failures(
     humaneval: Path, counts: tuple[int, ...] = (1, 2, 8, 32)
 ) -> list[dict[str, Any]]:
     """Canonical solutions that do not pass with so many workers while every core is busy."""
+    from codegen25.bench.elsewhere import answer
+
     rows = _rows(humaneval, None, 1)
     cores = os.cpu_count() or 1
     table = []
@@ -294,7 +291,7 @@ def false_failures(
         file.write_text(json.dumps(rows))
         for workers in counts:
             asked = {"programs": str(file), "workers": workers}
-            done = _measured("codegen25", sys.executable, asked)
+            done = answer(sys.executable, __file__, "codegen25", json.dumps(asked))
             table.append(
                 {
                     "workers": workers,

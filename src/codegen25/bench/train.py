@@ -14,7 +14,6 @@ from __future__ import annotations
 import itertools
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -221,6 +220,7 @@ def side_by_side(
     compiling: bool,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """One row an engine: tokens a second, and the share of the products' rate measured between."""
+    from codegen25.bench.elsewhere import answer
     from codegen25.train import precision
 
     asked, config = asked_of(corpus, size, batch, steps + SKIPPED, compiling)
@@ -235,7 +235,7 @@ def side_by_side(
             for engine in ENGINES:
                 rates.append(precision.gemm_rate(dtype))
                 python = sys.executable if engine == "codegen25" else peers_python
-                done = measured(engine, python, asked)
+                done = answer(python, __file__, engine, json.dumps(asked))
                 times[engine] += done.get("seconds", [])
                 if "missing" in done:
                     missing[engine] = done["missing"]
@@ -259,17 +259,6 @@ def side_by_side(
         )  # fmt: skip
     return [*table, {**dict.fromkeys(table[0], ""), "engine": "products of 1,024 (the floor)",
                      "of the products' rate": f"{peak / 1e9:.0f} GFLOP/s"}]  # fmt: skip
-
-
-def measured(engine: str, python: str, asked: dict[str, Any]) -> dict[str, Any]:
-    done = subprocess.run(
-        [python, __file__, engine, json.dumps(asked)], capture_output=True, text=True
-    )
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        return {"missing": f"failed: {said[-1] if said else done.returncode}"}
-    made: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return made
 
 
 if __name__ == "__main__":

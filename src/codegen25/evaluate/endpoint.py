@@ -29,13 +29,14 @@ class Endpoint:
     was asked before nor on where a run was stopped; the server must honour seeds for the same.
     """
 
-    def __init__(self, url: str, model: str | None, settings: Settings, workers: int = 0) -> None:
+    def __init__(
+        self, url: str, model: str | None, settings: Settings, workers: int = 0, tries: int = TRIES
+    ) -> None:
         if not url.startswith(("http://", "https://")):
             raise UserError(f"--endpoint {url}: it begins with http:// or https://")
         self.url = url.rstrip("/").removesuffix("/completions").removesuffix("/v1") + "/v1"
-        self.settings, self.workers = settings, workers or AT_ONCE
-        listed = self._ask("/models", None)
-        self.model = model or self._first_model(listed)
+        self.settings, self.workers, self.tries = settings, workers or AT_ONCE, tries
+        self.model = model or self._first_model(self._ask("/models", None))
 
     @property
     def conditions(self) -> dict[str, object]:
@@ -107,7 +108,7 @@ class Endpoint:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         said = ""
-        for attempt in range(TRIES if body is not None else 1):
+        for attempt in range(self.tries if body is not None else 1):
             if attempt:
                 time.sleep(0.25 * 4**attempt / 4)
             request = urllib.request.Request(self.url + path, data, headers)
@@ -120,5 +121,6 @@ class Endpoint:
                     break
             except (OSError, ValueError) as error:
                 said = str(getattr(error, "reason", error))
-        hint = "is a server running there?" if body is None else "what was done so far is kept"
+        first = body is None or self.tries == 1
+        hint = "is a server running there?" if first else "what was done so far is kept"
         raise UserError(f"{self.url}{path}: no answer ({said.strip()}); {hint}")

@@ -27,20 +27,21 @@ def plot(runs: Sequence[Path], out: Path, measure: str = "") -> list[Path]:
     """
     logs = {run: read(run / LOG) for run in runs}
     wanted = measure or next(
-        (name for name in MEASURES if all(_points(log, name) for log in logs.values())), ""
+        (name for name in MEASURES if all(points_of(log, name) for log in logs.values())), ""
     )
     for run, log in logs.items():
-        if not _points(log, wanted):
+        if not points_of(log, wanted):
             known = sorted({key for entry in log for key in entry})
             raise UserError(f"{run / LOG} has no {wanted or 'measure'}; it has {', '.join(known)}")
     return _draw(logs, wanted, out)
 
 
-def _points(log: Sequence[dict[str, Any]], name: str) -> list[tuple[float, float]]:
+def points_of(log: Sequence[dict[str, Any]], name: str) -> list[tuple[float, float]]:
+    """A measure over the tokens trained on."""
     return [(entry["tokens"], entry[name]) for entry in log if name in entry]
 
 
-def _epochs(log: Sequence[dict[str, Any]]) -> list[tuple[int, float]]:
+def epochs_of(log: Sequence[dict[str, Any]]) -> list[tuple[int, float]]:
     """Each whole epoch and the tokens at its end."""
     found: list[tuple[int, float]] = []
     for entry in log:
@@ -49,7 +50,7 @@ def _epochs(log: Sequence[dict[str, Any]]) -> list[tuple[int, float]]:
     return found
 
 
-def _smoothed(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def smoothed(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Many noisy points as the means of at most 200 stretches."""
     size = -(-len(points) // 200)
     parts = [points[i : i + size] for i in range(0, len(points), size)]
@@ -66,19 +67,19 @@ def _draw(logs: dict[Path, list[dict[str, Any]]], measure: str, out: Path) -> li
 
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for run, log in logs.items():
-        points = _smoothed(_points(log, measure))
+        points = smoothed(points_of(log, measure))
         (line,) = axes.plot(*zip(*points, strict=True), label=run.name, linewidth=1.6)
         few = len(points) <= 40
         line.set_marker("o" if few else "")
         line.set_markersize(3.5)
-        for epoch, tokens in _epochs(log):
+        for epoch, tokens in epochs_of(log):
             axes.axvline(tokens, color=line.get_color(), linewidth=0.6, linestyle=":")
             top = axes.get_xaxis_transform()
             axes.text(tokens, 1.01, str(epoch), transform=top, ha="center", fontsize=7,
                       color=line.get_color())  # fmt: skip
     axes.set_xlabel("tokens trained on (dotted: epochs)")
     axes.set_ylabel(MEASURES.get(measure, measure))
-    axes.xaxis.set_major_formatter(lambda value, _: _short(value))
+    axes.xaxis.set_major_formatter(lambda value, _: short_count(value))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     written = [out.with_name(f"{out.name}.{ending}") for ending in ("png", "svg")]
@@ -92,7 +93,8 @@ def _draw(logs: dict[Path, list[dict[str, Any]]], measure: str, out: Path) -> li
     return written
 
 
-def _short(tokens: float) -> str:
+def short_count(tokens: float) -> str:
+    """12,500,000 as "12.5 M"."""
     for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if tokens >= size:
             return f"{tokens / size:g} {unit}"

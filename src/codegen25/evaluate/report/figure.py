@@ -45,13 +45,13 @@ def figure(runs: Sequence[Path]) -> Figure:
     """What the logs of all the training runs have in common, pass rates before bits per byte."""
     logs = {run: read(run / LOG) for run in runs}
     for measure in ORDER:
-        found = {run: plot._points(log, measure) for run, log in logs.items()}
+        found = {run: plot.points_of(log, measure) for run, log in logs.items()}
         if all(found.values()):
             return Figure(
                 measure,
                 plot.MEASURES.get(measure, measure),
                 [
-                    Series(run.name, plot._smoothed(points), plot._epochs(logs[run]))
+                    Series(run.name, plot.smoothed(points), plot.epochs_of(logs[run]))
                     for run, points in found.items()
                 ],
             )
@@ -84,7 +84,7 @@ def svg(drawn: Figure) -> str:
         parts.append(f'<text x="{LEFT - 6}" y="{y}" dy="4" class="end">{tick:g}</text>')
     for tick in _ticks(0, right):
         x, _ = at(tick, low).split(",")
-        label = escape(_short(tick)) if tick else "0"
+        label = escape(_count(tick)) if tick else "0"
         parts.append(f'<text x="{x}" y="{HEIGHT - BOTTOM + 18}" class="mid">{label}</text>')
     parts.append(
         f'<text x="{(LEFT + WIDTH) / 2:g}" y="{HEIGHT - 8}" class="mid">tokens trained on; '
@@ -98,8 +98,8 @@ def svg(drawn: Figure) -> str:
 def described(drawn: Figure) -> str:
     """First and last value of each run, in words."""
     return "; ".join(
-        f"{one.name}: {one.points[0][1]:.3f} after {_short(one.points[0][0])} tokens, "
-        f"{one.points[-1][1]:.3f} after {_short(one.points[-1][0])}, "
+        f"{one.name}: {one.points[0][1]:.3f} after {_count(one.points[0][0])} tokens, "
+        f"{one.points[-1][1]:.3f} after {_count(one.points[-1][0])}, "
         f"{len(one.epochs)} whole epochs"
         for one in drawn.series
     )
@@ -121,8 +121,8 @@ def _series(series: Series, colour: int, at: object, low: float) -> list[str]:
     return parts
 
 
-def _short(tokens: float) -> str:
-    return plot._short(float(f"{tokens:.3g}"))
+def _count(tokens: float) -> str:
+    return plot.short_count(float(f"{tokens:.3g}"))
 
 
 def _ticks(low: float, high: float, count: int = 5) -> list[float]:

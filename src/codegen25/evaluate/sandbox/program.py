@@ -26,7 +26,8 @@ class Program:
     `source` is what a model wrote with its prompt and suffix around it: nobody trusts it. `test`
     defines `check(candidate)` and is trusted, as are `helpers`, a source whose names the test may
     use (the prompt with the canonical solution: a few tests call functions of the prompt).
-    Languages other than "python" are run as one file, source before test.
+    Languages other than "python" are run as one file, source before test, and the exit code is the
+    verdict: such a sample can fool its test.
     """
 
     source: str

@@ -17,6 +17,7 @@ from codegen25.evaluate.typing.completers import Timed, of_endpoint, of_model
 from codegen25.evaluate.typing.measures import Measures, measures
 from codegen25.evaluate.typing.replay import TRIGGERS, Replay, replay
 from codegen25.evaluate.typing.surroundings import MODES, suffix
+from codegen25.models import DEFAULT
 
 
 def run(
@@ -47,7 +48,8 @@ def run(
     if endpoint and layout:
         raise UserError("--layout goes with a model; an --endpoint composes its prompts itself")
     if endpoint:
-        ask, facts = of_endpoint(endpoint, model, max_tokens), {"model": f"{model} at {endpoint}"}
+        ask, name = of_endpoint(endpoint, None if model == DEFAULT else model, max_tokens)
+        facts = {"model": f"{name} at {endpoint}"}
     else:
         ask, facts = of_model(model, max_tokens, layout)
     rows: list[tuple[str, Replay, Measures]] = []

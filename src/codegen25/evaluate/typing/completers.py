@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 
-from codegen25.errors import UserError
+from codegen25.evaluate.endpoint import Endpoint
+from codegen25.evaluate.generate import Settings
 from codegen25.evaluate.typing.replay import Ask
-
-SECONDS = 120
-"""A server that takes longer has failed."""
 
 
 @dataclass
@@ -49,34 +44,11 @@ def of_model(name: str, max_tokens: int, layout: str | None) -> tuple[Ask, dict[
     }
 
 
-def of_endpoint(url: str, name: str, max_tokens: int) -> Ask:
-    """Greedy completions of a server: `url` ends in /v1, or it is the server's root."""
-    base = url.rstrip("/")
-    address = f"{base}/completions" if base.endswith("/v1") else f"{base}/v1/completions"
-    if not base.startswith(("http://", "https://")):
-        raise UserError(f"--endpoint {url}: give an address such as http://127.0.0.1:8000/v1")
+def of_endpoint(url: str, name: str | None, max_tokens: int) -> tuple[Ask, str]:
+    """Greedy completions of a server, and its model's name."""
+    server = Endpoint(url, name, Settings(max_tokens), tries=1)  # waiting would count
 
     def ask(prefix: str, suffix: str) -> str:
-        body = {"model": name, "prompt": prefix, "suffix": suffix, "max_tokens": max_tokens}
-        data = json.dumps({**body, "temperature": 0}).encode("utf-8", "replace")
-        headers = {"Content-Type": "application/json"}
-        return _text(urllib.request.Request(address, data, headers), address)
+        return server.complete(prefix, suffix, temperature=0.0, seed=0)[0]
 
-    return ask
-
-
-def _text(request: urllib.request.Request, address: str) -> str:
-    try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as reply:
-            answer = json.loads(reply.read())["choices"][0]["text"]
-    except urllib.error.HTTPError as error:
-        said = error.read(300).decode("utf-8", "replace")
-        raise UserError(f"{address} answered {error.code}: {said}") from error
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise UserError(f"{address} does not answer ({reason}); is the server running?") from error
-    except (ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{address} answered something else than a completion") from error
-    if not isinstance(answer, str):
-        raise UserError(f"{address} answered something else than a completion")
-    return answer
+    return ask, server.model
