@@ -29,6 +29,7 @@ $(VENV)/.run: pyproject.toml constraints.txt scripts/venv.sh
 	@sh scripts/venv.sh $(VENV) $(PYTHON)
 	@echo 'installing codegen25 (the first time takes a minute or two)'
 	@$(RUN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(RUN)/python -m codegen25.sample.native
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

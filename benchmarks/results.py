@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import platform
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -25,7 +26,15 @@ from codegen25.models import DEFAULT, resolve
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results.md"
 TRAIN = ["--size", "5m", "--size", "30m", "--batch", "64", "--steps", "2", "--race-tokens", "6e5"]
+HUMANEVAL = ["-n", "200", "--temperatures", "0.2,0.6,0.8", "--weights", "int8"]
+LATENCY = ["--shape", "30m", "--shape", "97m", "--rounds", "2"]
+LARGER = [
+    "--shape", "350m", "--rounds", "1", "--new", "1", "--new", "64",
+    "--peer", "OpenVINO int8", "--peer", "llama.cpp Q8_0",
+]  # fmt: skip
+TYPING = ["--model", "default", "--model", "97m"]
 INFILL = "HumanEval-SingleLineInfilling.jsonl.gz"
+SPANS = "HumanEval-RandomSpanInfillingLight.jsonl.gz"
 HEAD = "# Results\n\nWritten by `python benchmarks/results.py`; each section says when and where.\n"
 
 
@@ -43,7 +52,17 @@ def sections(humaneval: Path, corpus: Path, source: Path, peers: str) -> dict[st
     """All measurements by name."""
     cli = [sys.executable, "-m", "codegen25"]
     data = str(humaneval / INFILL)
+    problems = humaneval / "HumanEval.jsonl.gz"
     infill = [*cli, "eval", "infill", "--data", data]
+    spans = [
+        *cli,
+        "eval",
+        "infill",
+        "--set",
+        "random-span-light",
+        "--data",
+        str(humaneval / SPANS),
+    ]
     return {
         "infilling": Section(
             "Single-line infilling",
@@ -52,11 +71,36 @@ def sections(humaneval: Path, corpus: Path, source: Path, peers: str) -> dict[st
             f"codegen25 eval infill --data {INFILL}",
             infill,
         ),
+        "spans": Section(
+            "Spans within lines",
+            "Random spans, the cursor anywhere in a line; greedy, the answer as emitted.",
+            f"codegen25 eval infill --set random-span-light --data {SPANS}",
+            [*spans],
+        ),
+        "anchored": Section(
+            "The same, anchored at the line's start",
+            "The layout of the typing loop, in which a keystroke costs the tokens typed. Where a "
+            "cursor stands at a line's start, as in the single-line set, it is the plain layout.",
+            f"codegen25 eval infill --set random-span-light --data {SPANS} --layout anchored",
+            [*spans, "--layout", "anchored"],
+        ),
         "suffix-first": Section(
-            "The same, suffix first",
-            "The layout in which a keystroke costs one token.",
+            "Single lines, suffix first",
+            "Anchored at the document's start.",
             f"codegen25 eval infill --data {INFILL} --layout suffix_first",
             [*infill, "--layout", "suffix_first"],
+        ),
+        "int8": Section(
+            "Single lines with int8 weights",
+            "What `complete` computes with on a CPU; the sections above are float32.",
+            f"codegen25 eval infill --data {INFILL} --weights int8",
+            [*infill, "--weights", "int8"],
+        ),
+        "int4": Section(
+            "Single lines with int4 weights",
+            "Half the memory again.",
+            f"codegen25 eval infill --data {INFILL} --weights int4",
+            [*infill, "--weights", "int4"],
         ),
         "floor": Section(
             "The floor",
@@ -66,12 +110,37 @@ def sections(humaneval: Path, corpus: Path, source: Path, peers: str) -> dict[st
         ),
         "humaneval": Section(
             "HumanEval",
-            "20 samples a task, cut at the function's end; the tables of the field take 200.",
-            "codegen25 eval humaneval --data HumanEval.jsonl.gz -n 20 --temperatures 0.2,0.8",
-            [
-                *cli, "eval", "humaneval", "--data", str(humaneval / "HumanEval.jsonl.gz"),
-                "-n", "20", "--temperatures", "0.2,0.8",
-            ],
+            "200 samples a task, cut at the function's end.",
+            f"codegen25 eval humaneval --data HumanEval.jsonl.gz {' '.join(HUMANEVAL)}",
+            [*cli, "eval", "humaneval", "--data", str(problems), *HUMANEVAL],
+        ),
+        "latency": Section(
+            "Latency",
+            "The announcement's table: two prompts of 2,000 tokens at once, greedy, medians of "
+            "interleaved rounds, random weights. What the floor is stands in "
+            "`src/codegen25/bench/roofline.py`.",
+            f"codegen25 bench latency {' '.join(LATENCY)} --peers-python peers/bin/python",
+            [*cli, "bench", "latency", *LATENCY, "--peers-python", peers],
+        ),
+        "latency-350m": Section(
+            "Latency of 350 million",
+            "One round, and the two best peers.",
+            f"codegen25 bench latency {shlex.join(LARGER)} --peers-python peers/bin/python",
+            [*cli, "bench", "latency", *LARGER, "--peers-python", peers],
+        ),
+        "typing": Section(
+            "Typing",
+            "Real files typed character by character, 1,200 tokens before the cursor and 400 after "
+            "it (the shipped model sees what its context holds). What the rows are stands in "
+            "`src/codegen25/bench/typing.py`.",
+            f"codegen25 bench typing {' '.join(TYPING)} --peers-python peers/bin/python",
+            [*cli, "bench", "typing", *TYPING, "--peers-python", peers],
+        ),
+        "throughput": Section(
+            "Samples for an evaluation",
+            "200 answers of 64 tokens to each of 16 prompts at temperature 0.8, one process.",
+            "codegen25 bench throughput HumanEval.jsonl.gz --peers-python peers/bin/python",
+            [*cli, "bench", "throughput", str(problems), "--peers-python", peers],
         ),
         "sandbox": Section(
             "The sandbox",

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from codegen25 import checkpoint
+from codegen25.config import parse_config
 from codegen25.infill import Prompt
 from codegen25.model import Cache, Llama, initialize
-from codegen25.sample.engine import Engine
+from codegen25.sample.engine import Engine, Settings
 from codegen25.sample.options import Sampling
+from codegen25.sample.request import Request
+from codegen25.sample.torch_runner import TorchRunner
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.recipe import Shape
 
@@ -50,22 +54,22 @@ def test_logits_equal_transformers(theirs: Path) -> None:
     assert float(difference) <= 1e-4
 
 
-def test_greedy_tokens_equal_transformers(theirs: Path) -> None:
+@pytest.mark.parametrize("runner", ["kernels", "torch"])
+def test_greedy_tokens_equal_transformers(theirs: Path, runner: str) -> None:
     oracle = AutoModelForCausalLM.from_pretrained(theirs, dtype=torch.float32)
-    engine = Engine(checkpoint.load(theirs))
-    engine._never = torch.tensor([], dtype=torch.long)
+    engine = Engine.load(theirs, Settings(kind="float32", threads=1))
+    if runner == "torch":
+        model = checkpoint.load(theirs).model
+        engine = Engine(TorchRunner(model, 2), engine.tokenizer, engine.form, theirs)
+    engine.scheduler._never = np.array([], np.int64)
     ids = list(range(300, 320))
     out = oracle.generate(
         torch.tensor([ids]), max_new_tokens=40, do_sample=False, eos_token_id=None,
         pad_token_id=0,
     )  # fmt: skip
-    prompt = Prompt(ids, frozenset(), engine.form.layouts[0])
-    logits, cache = engine.prefill(prompt, 40)
-    tokens = []
-    for _ in range(40):
-        tokens.append(int(logits.argmax()))
-        logits = engine._step(tokens[-1], cache)
-    assert tokens == out[0, len(ids) :].tolist()
+    prompt = Prompt(ids, frozenset([-1]), engine.form.layouts[0])
+    answer = engine.wait(engine.submit(Request(prompt, 40, Sampling(logprobs=1))))
+    assert [each.id for each in answer.logprobs] == out[0, len(ids) :].tolist()
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -126,14 +130,15 @@ def test_the_original_seven_billion_are_accepted(tmp_path: Path) -> None:
         "tie_word_embeddings": False, "torch_dtype": "float32", "transformers_version": "4.29.2",
         "use_cache": True, "vocab_size": 51200,
     }  # fmt: skip
-    config = checkpoint.parse_config(raw, tmp_path / "config.json")
+    config = parse_config(raw, tmp_path / "config.json")
     model = checkpoint.empty_model(config)
     assert config.parameters == 6_895_702_016 == sum(p.numel() for p in model.parameters())
-    assert len(checkpoint.expected_shapes(model)) == 32 * 9 + 3
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    assert config.tensors() == shapes and len(shapes) == 32 * 9 + 3
 
 
 def test_sampling_is_seeded(model_dir: Path) -> None:
-    engine = Engine(checkpoint.load(model_dir))
+    engine = Engine.load(model_dir)
     prompt = engine.prompt("x", "y", max_tokens=20)
     one = engine.answers(prompt, 20, Sampling(1.0, seed=5), 3)
     two = engine.answers(prompt, 20, Sampling(1.0, seed=5), 3)
@@ -145,18 +150,18 @@ def test_both_end_ids_end_every_layout_and_nothing_after_is_shown(
     model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model scripted to write `x`, an end, and more."""
-    engine = Engine(checkpoint.load(model_dir))
+    engine = Engine.load(model_dir)
     assert engine.form.span is not None
     x, y = engine.tokenizer.encode("x")[0], engine.tokenizer.encode("y")[0]
     for end in engine.form.span.ends:
         for layout in engine.form.layouts:
             script = iter([x, end, y, y])
-            monkeypatch.setattr("codegen25.sample.engine.draw", lambda *a, s=script: next(s))
+            monkeypatch.setattr("codegen25.sample.answer.draw", lambda *a, s=script: next(s))
             answer = engine.infill("a", "b", max_tokens=4, layout=layout)
             assert (answer.text, answer.stop_reason, answer.tokens) == ("x", "end", 2)
 
 
 def test_several_holes_are_filled_in_turn(model_dir: Path) -> None:
-    engine = Engine(checkpoint.load(model_dir))
+    engine = Engine.load(model_dir)
     answers = engine.infill_holes(["def f(", "):\n    return ", "\n"], max_tokens=5)
     assert len(answers) == 2 and all(answer.tokens <= 5 for answer in answers)

@@ -16,20 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from codegen25 import memory
+from codegen25.config import CONFIG, ModelConfig
+from codegen25.directory import TOKENIZER, Directory
 from codegen25.errors import UserError
 from codegen25.infill import Format
-from codegen25.model import Llama, ModelConfig
+from codegen25.model import Llama
 from codegen25.tokenizer import Tokenizer
-
-CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-INDEX = WEIGHTS + ".index.json"
-FACTS = "training.json"
-"""How the weights came about, in a model of ours; see `train.loop.Trainer.facts`."""
+from codegen25.weights import WEIGHTS, opened, require_all, require_known, weight_files
 
 
 @dataclass(frozen=True)
@@ -48,33 +46,17 @@ def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) ->
     `dtype` defaults to float32 on a CPU and to the stored type elsewhere. Anything missing,
     foreign, damaged or inconsistent is a UserError that names the file and the key.
     """
-    raw = read_json(folder / CONFIG)
-    config = parse_config(raw, folder / CONFIG)
+    directory = Directory.read(folder)
+    config = directory.config
     dtype = dtype or (torch.float32 if device == "cpu" else None)
     _require_memory(folder, config, dtype, device)
-    tokenizer = Tokenizer.load(folder / TOKENIZER)
-    if tokenizer.vocab_size > config.vocab_size:
-        raise UserError(
-            f"{folder / TOKENIZER}: {tokenizer.vocab_size} ids, but {CONFIG} says vocab_size "
-            f"{config.vocab_size}; tokenizer and weights are of different models"
-        )
-    _require_same_tokenizer(folder, tokenizer)
     model = empty_model(config)
-    state = read_tensors(folder, expected_shapes(model), device, dtype)
+    state = read_tensors(folder, config, device, dtype)
     model.load_state_dict(state, assign=True, strict=False)
     if config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
     model.requires_grad_(False)
-    return Checkpoint(model.eval(), tokenizer, Format.of(tokenizer, raw), folder)
-
-
-def _require_same_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
-    """Of a model of ours: the tokenizer must be the one it was trained with."""
-    facts = read_json(folder / FACTS) if (folder / FACTS).is_file() else {}
-    if facts.get("tokenizer_sha256", tokenizer.sha256) != tokenizer.sha256:
-        raise UserError(
-            f"{folder / TOKENIZER}: not the tokenizer that {FACTS} says the model was trained with"
-        )
+    return Checkpoint(model.eval(), directory.tokenizer, directory.form, folder)
 
 
 def empty_model(config: ModelConfig) -> Llama:
@@ -84,69 +66,6 @@ def empty_model(config: ModelConfig) -> Llama:
 
 
 # ------------------------------------------------------------------------------------- config
-
-
-def parse_config(raw: Mapping[str, Any], path: Path) -> ModelConfig:
-    """A `config.json` as our configuration; whatever our forward pass lacks is a UserError."""
-    names = raw.get("architectures") or [raw.get("model_type")]
-    if not isinstance(names, list):
-        raise UserError(f"{path}: architectures is {names!r}; it is a list")
-    if names[0] not in ("LlamaForCausalLM", "llama"):
-        raise UserError(f"{path}: architecture {names[0]} is unknown here; only LLaMA is supported")
-    unsupported = {
-        "hidden_act": raw.get("hidden_act", "silu") != "silu",
-        "attention_bias": bool(raw.get("attention_bias")),
-        "mlp_bias": bool(raw.get("mlp_bias")),
-        "quantization_config": bool(raw.get("quantization_config")),
-    }
-    for key, wrong in unsupported.items():
-        if wrong:
-            raise UserError(f"{path}: {key} = {raw[key]!r} is not supported")
-    try:
-        heads = _positive(raw, "num_attention_heads")
-        hidden = _positive(raw, "hidden_size")
-        config = ModelConfig(
-            vocab_size=_positive(raw, "vocab_size"),
-            hidden_size=hidden,
-            intermediate_size=_positive(raw, "intermediate_size"),
-            num_hidden_layers=_positive(raw, "num_hidden_layers"),
-            num_attention_heads=heads,
-            num_key_value_heads=_positive(raw, "num_key_value_heads", heads),
-            head_dim=_positive(raw, "head_dim", hidden // heads),
-            max_position_embeddings=_positive(raw, "max_position_embeddings", 2048),
-            rms_norm_eps=float(raw.get("rms_norm_eps", 1e-6)),
-            rope_theta=_rope_theta(raw, path),
-            tie_word_embeddings=bool(raw.get("tie_word_embeddings", False)),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: {error}") from error
-    if config.num_attention_heads % config.num_key_value_heads or config.head_dim % 2:
-        raise UserError(
-            f"{path}: {config.num_attention_heads} heads, {config.num_key_value_heads} key/value "
-            f"heads, {config.head_dim} channels a head do not fit together"
-        )
-    return config
-
-
-def _positive(raw: Mapping[str, Any], key: str, default: int | None = None) -> int:
-    value = raw.get(key)
-    value = default if value is None else value
-    if value is None:
-        raise ValueError(f"{key} is missing")
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{key} is {value!r}; it is a positive whole number")
-    return value
-
-
-def _rope_theta(raw: Mapping[str, Any], path: Path) -> float:
-    """Both spellings: `rope_parameters` of transformers 5, `rope_theta` + `rope_scaling` before."""
-    rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-    if not isinstance(rope, Mapping):
-        raise UserError(f"{path}: the rotary parameters are {rope!r}, which is no table")
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind != "default":
-        raise UserError(f"{path}: rope type {kind!r} is not supported; only the default is")
-    return float(rope.get("rope_theta", raw.get("rope_theta", 10000.0)))
 
 
 def config_json(config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> dict[str, Any]:
@@ -182,84 +101,20 @@ def config_json(config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) -
 # ------------------------------------------------------------------------------------ reading
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a model directory."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path.parent} is no model directory: {path.name} is missing") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: not a JSON object")
-    return value
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a directory; pickles are refused."""
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    if (folder / INDEX).is_file():
-        names = read_json(folder / INDEX).get("weight_map")
-        if not isinstance(names, dict) or not all(isinstance(n, str) for n in names.values()):
-            raise UserError(f"{folder / INDEX}: weight_map is missing or malformed")
-        files = [folder / name for name in sorted(set(names.values()))]
-        for file in files:
-            if file.parent != folder:
-                raise UserError(f"{folder / INDEX}: {file.name} lies outside the directory")
-            if not file.is_file():
-                raise UserError(f"{file} is missing; {INDEX} names it")
-        return files
-    pickles = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
-    if pickles:
-        raise UserError(
-            f"{pickles[0]}: pickled weights can run code and are refused; "
-            "convert them to safetensors"
-        )
-    raise UserError(f"{folder}: no weights ({WEIGHTS} or {INDEX})")
-
-
-def expected_shapes(model: Llama) -> dict[str, torch.Size]:
-    """Name and shape of every tensor a checkpoint of `model` must hold."""
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    if model.config.tie_word_embeddings:
-        del shapes["lm_head.weight"]
-    return shapes
-
-
 def read_tensors(
-    folder: Path, expected: Mapping[str, torch.Size], device: str, dtype: torch.dtype | None
+    folder: Path, config: ModelConfig, device: str, dtype: torch.dtype | None
 ) -> dict[str, Tensor]:
-    """All tensors of a directory, each checked against `expected`."""
+    """All tensors of a directory, each checked against the configuration."""
     state: dict[str, Tensor] = {}
+    expected = config.tensors()
     for path in weight_files(folder):
-        with _opened(path) as file:
-            for name in file.keys():  # noqa: SIM118 (not a mapping)
-                if name in expected:
-                    shape = torch.Size(file.get_slice(name).get_shape())
-                    if shape != expected[name]:
-                        raise UserError(
-                            f"{path}: {name} has shape {list(shape)}, "
-                            f"{CONFIG} asks for {list(expected[name])}"
-                        )
-                    tensor = file.get_tensor(name)
-                    state[name] = tensor.to(device=device, dtype=dtype or tensor.dtype)
-                elif not name.endswith("rotary_emb.inv_freq") and name != "lm_head.weight":
-                    raise UserError(f"{path}: {name} belongs to no layer of {CONFIG}")
-    missing = sorted(expected.keys() - state.keys())
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UserError(f"{folder}: the weights lack {missing[0]}{more}")
+        with opened(path, "pt") as file:
+            require_known(path, file, expected)
+            for name in expected.keys() & set(file.keys()):
+                tensor = file.get_tensor(name)
+                state[name] = tensor.to(device=device, dtype=dtype or tensor.dtype)
+    require_all(folder, expected, state)
     return state
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: damaged or truncated safetensors ({error})") from error
 
 
 def _require_memory(
@@ -310,8 +165,7 @@ def write(
     `state` holds its tensors by name; `infill` is noted in the config, see `Format.of`.
     """
     tensors = {
-        name: state[name].detach().to("cpu", dtype).contiguous()
-        for name in expected_shapes(empty_model(config))
+        name: state[name].detach().to("cpu", dtype).contiguous() for name in config.tensors()
     }
     raw = config_json(config, tokenizer, dtype) | ({"infill": dict(infill)} if infill else {})
     try:

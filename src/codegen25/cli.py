@@ -46,6 +46,9 @@ MaxTokens = Annotated[int, typer.Option(help="Stop after this many tokens.")]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token every time.")]
 TopP = Annotated[float, typer.Option(help="Draw from the smallest set of this probability.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same answer.")]
+Weights = Annotated[
+    str, typer.Option(help="On a CPU: int8, int4 or float32; auto is int8.", metavar="KIND")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -115,10 +118,25 @@ def complete(
     max_tokens: MaxTokens = 128,
     temperature: Temperature = 0.0,
     top_p: TopP = 0.95,
+    top_k: Annotated[int, typer.Option(help="Draw from so many tokens; 0: all.")] = 0,
+    min_p: Annotated[
+        float, typer.Option(help="Drop what is less likely than this share of the likeliest.")
+    ] = 0.0,
+    repetition_penalty: Annotated[
+        float, typer.Option(help="Above 1 makes tokens that were there less likely.")
+    ] = 1.0,
     seed: Seed = 0,
     n: Annotated[int, typer.Option("-n", help="How many answers; needs a temperature.")] = 1,
+    single_line: Annotated[
+        bool, typer.Option("--single-line", help="End at the line's end.")
+    ] = False,
+    weights: Weights = "auto",
     layout: Annotated[
-        str | None, typer.Option(help="plain, suffix_first, causal, psm or spm.")
+        str | None, typer.Option(help="plain, anchored, suffix_first, causal, psm, spm.")
+    ] = None,
+    repository: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Show the model pieces of this folder's other files."),
     ] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Print tokens as they come.")] = False,
     as_json: AsJson = False,
@@ -133,8 +151,9 @@ def complete(
     from codegen25.sample.options import Sampling
 
     output = verb.output_of(stream=stream, as_json=as_json, in_place=in_place, diff=diff)
-    sampling = Sampling(temperature, top_p, seed)
-    verb.run(file, at, model, max_tokens, sampling, n, layout, output, verbose)
+    sampling = Sampling(temperature, top_p, seed, top_k, min_p, repetition_penalty)
+    asked = verb.Asked(model, weights, max_tokens, sampling, n, layout, single_line, repository)
+    verb.run(file, at, asked, output, verbose)
 
 
 @app.command()
@@ -300,6 +319,7 @@ def eval_humaneval(
     limit: Limit = None,
     workers: Workers = 0,
     isolation: Isolation = "best",
+    weights: Weights = "float32",
     out: RunOut = None,
     as_json: AsJson = False,
 ) -> None:
@@ -308,7 +328,9 @@ def eval_humaneval(
     from codegen25.evaluate.generate import Settings
 
     common = command.Common(data, out, isolation, limit, workers, as_json)
-    settings = Settings(max_tokens, top_p, seed, truncation, None, instruct, to_the_end, strip)
+    settings = Settings(
+        max_tokens, top_p, seed, truncation, None, instruct, to_the_end, strip, weights
+    )
     command.run("humaneval", common, settings, n, temperatures, model, endpoint, floor)
 
 
@@ -321,7 +343,9 @@ def eval_infill(
     ] = "single-line",
     model: Model = "default",
     endpoint: ServerUrl = None,
-    layout: Annotated[str | None, typer.Option(help="plain, suffix_first, psm or spm.")] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="plain, anchored, suffix_first, psm or spm.")
+    ] = None,
     n: Samples = 1,
     temperatures: Temperatures = None,
     top_p: TopP = 0.95,
@@ -337,6 +361,7 @@ def eval_infill(
     limit: Limit = None,
     workers: Workers = 0,
     isolation: Isolation = "best",
+    weights: Weights = "float32",
     out: RunOut = None,
     as_json: AsJson = False,
 ) -> None:
@@ -346,7 +371,7 @@ def eval_infill(
 
     common = command.Common(data, out, isolation, limit, workers, as_json)
     most = max_tokens or (64 if tasks == "single-line" else 320)
-    settings = Settings(most, top_p, seed, "none", layout)
+    settings = Settings(most, top_p, seed, "none", layout, weights=weights)
     command.run(tasks, common, settings, n, temperatures, model, endpoint, floor)
 
 
@@ -380,7 +405,9 @@ def eval_typing(
     files: Annotated[list[Path], typer.Argument(help="Files, or folders of .py files.")],
     model: Model = "default",
     endpoint: ServerUrl = None,
-    layout: Annotated[str | None, typer.Option(help="plain, suffix_first, psm or spm.")] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="plain, anchored, suffix_first, psm or spm.")
+    ] = None,
     trigger: Annotated[
         str, typer.Option(help="When a completion is asked for: pauses, or every key.")
     ] = "pauses",
@@ -499,6 +526,73 @@ def bench_train(
     )
 
 
+Threads = Annotated[int, typer.Option(help="Threads of every engine; 0: one a core.")]
+
+
+@bench.command("latency")
+def bench_latency(
+    shapes: Annotated[
+        list[str] | None, typer.Option("--shape", help="30m, 97m, 350m or 7b; 97m.")
+    ] = None,
+    context: Annotated[int, typer.Option(help="Tokens of the prompts.")] = 2000,
+    batch: Annotated[int, typer.Option(help="Prompts at once.")] = 2,
+    new: Annotated[list[int] | None, typer.Option(help="New tokens; 1, 16, 32 and 64.")] = None,
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds.")] = 3,
+    threads: Threads = 0,
+    peers: Annotated[
+        list[str] | None, typer.Option("--peer", help="Peers by name, or none; the usual ones.")
+    ] = None,
+    peers_python: Annotated[str, typer.Option(help="The Python that has them.")] = sys.executable,
+) -> None:
+    """Milliseconds of a long prompt and a few new tokens, beside the peers and the floor."""
+    from codegen25.bench import latency
+
+    latency.run(
+        shapes or ["97m"], context, batch, new or latency.NEW, rounds, threads, peers, peers_python
+    )
+
+
+@bench.command("typing")
+def bench_typing(
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="A model, or a shape of random weights.")
+    ] = None,
+    files: Annotated[int, typer.Option(help="Real files to type in.")] = 20,
+    keystrokes: Annotated[int, typer.Option(help="Characters typed in each.")] = 300,
+    peer_keystrokes: Annotated[int, typer.Option(help="Those that peers answer.")] = 10,
+    new: Annotated[int, typer.Option(help="Tokens a keystroke.")] = 12,
+    threads: Threads = 0,
+    peers: Annotated[
+        list[str] | None, typer.Option("--peer", help="Peers by name, or none; llama.cpp.")
+    ] = None,
+    peers_python: Annotated[str, typer.Option(help="The Python that has them.")] = sys.executable,
+) -> None:
+    """What a keystroke costs in an editor, beside llama.cpp on the same weights."""
+    from codegen25.bench import typing
+
+    typing.run(
+        models or ["default"], files, keystrokes, peer_keystrokes, new, threads, peers,
+        peers_python,
+    )  # fmt: skip
+
+
+@bench.command("throughput")
+def bench_throughput(
+    humaneval: Annotated[Path, typer.Argument(help="HumanEval.jsonl.gz, for its prompts.")],
+    model: Model = "default",
+    prompts: Annotated[int, typer.Option(help="So many of its prompts.")] = 16,
+    samples: Annotated[int, typer.Option(help="Answers to each.")] = 200,
+    threads: Threads = 0,
+    peers_python: Annotated[
+        str, typer.Option(help="The Python that has transformers.")
+    ] = sys.executable,
+) -> None:
+    """Tokens a second of an evaluation's samples, beside transformers' generate."""
+    from codegen25.bench import throughput
+
+    throughput.run(humaneval, model, prompts, samples, threads, peers_python)
+
+
 @bench.command("sandbox")
 def bench_sandbox(
     humaneval: Annotated[Path, typer.Argument(help="The folder of HumanEval.jsonl.gz.")],
@@ -515,6 +609,24 @@ def bench_sandbox(
     from codegen25.bench.sandbox import run_sandbox
 
     run_sandbox(humaneval, samples, rounds, workers, peers_python)
+
+
+export = typer.Typer(help="Write a checkpoint for other engines.", no_args_is_help=True, cls=Verbs)
+app.add_typer(export, name="export")
+
+
+@export.command("gguf")
+def export_gguf(
+    model: Annotated[str, typer.Argument(help="A model's name or directory.")],
+    out: Annotated[Path, typer.Argument(help="The file to write, say model.gguf.")],
+    kind: Annotated[str, typer.Option(help="f32, f16, bf16, q8_0 or q4_0.")] = "q8_0",
+) -> None:
+    """Write a GGUF file, which llama.cpp and all that is built on it load."""
+    from codegen25.export import gguf
+    from codegen25.models import resolve
+
+    gguf.write(resolve(model), out, kind)
+    print(out)
 
 
 @app.command()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from dataclasses import dataclass
 from enum import Enum, auto
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codegen25.errors import UserError
@@ -13,8 +15,8 @@ from codegen25.sample.options import Sampling, check_samples
 from codegen25.source_file import STDIN, SourceFile
 
 if TYPE_CHECKING:
-    from codegen25.infill import Prompt
-    from codegen25.sample.engine import Completion, Engine
+    from codegen25.sample.engine import Engine
+    from codegen25.sample.request import Completion, Request
 
 
 class Output(Enum):
@@ -41,60 +43,93 @@ def output_of(*, stream: bool, as_json: bool, in_place: bool, diff: bool) -> Out
     return chosen[0][1] if chosen else Output.TEXT
 
 
-def run(
-    name: str,
-    at: str | None,
-    model: str,
-    max_tokens: int,
-    sampling: Sampling,
-    n: int,
-    layout: str | None,
-    output: Output,
-    verbose: bool,
-) -> None:
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted of which model."""
+
+    model: str
+    weights: str
+    max_tokens: int
+    sampling: Sampling
+    n: int
+    layout: str | None
+    single_line: bool
+    repository: Path | None
+
+
+def run(name: str, at: str | None, asked: Asked, output: Output, verbose: bool) -> None:
     """Read, ask, show. Everything that can be refused is refused before the model loads."""
-    check_samples(n)
-    if n > 1 and output in (Output.STREAM, Output.IN_PLACE, Output.DIFF):
-        raise UserError("-n above 1 goes with plain output or --json; choose one answer to insert")
-    if n > 1 and sampling.temperature == 0:
-        raise UserError("-n above 1 needs --temperature above 0; greedy answers are all the same")
-    if output is Output.IN_PLACE and name == STDIN:
-        raise UserError("--in-place needs a file; standard input has no place to write to")
+    _refuse(name, asked, output)
     file = SourceFile.read(name)
     if output is Output.IN_PLACE:
         file.require_writable()
     prefix, suffix = file.split(at)
     from codegen25.models import resolve
 
-    folder = resolve(model)
-    from codegen25.sample.engine import Engine
+    folder = resolve(asked.model)
+    from codegen25.sample.engine import Engine, Settings
+    from codegen25.sample.request import Request
+    from codegen25.sample.stopping import Stops
 
-    engine = Engine.load(folder)
-    if layout is None and at is None:
-        layout = "causal"
-    prompt = engine.prompt(prefix, suffix, max_tokens=max_tokens, layout=layout)
+    engine = Engine.load(folder, Settings(kind=asked.weights))
+    layout = "causal" if asked.layout is None and at is None else asked.layout
+    front = _front(engine, asked.repository, name, prefix, suffix)
+    prompt = engine.prompt(prefix, suffix, max_tokens=asked.max_tokens, layout=layout, front=front)
+    request = Request(
+        prompt, asked.max_tokens, asked.sampling, prefix=prefix, suffix=suffix,
+        stops=Stops(single_line=asked.single_line),
+    )  # fmt: skip
     if output is Output.STREAM:
-        completions = [_stream(engine, prompt, max_tokens, sampling)]
+        completions = [_stream(engine, request)]
     else:
-        completions = engine.answers(prompt, max_tokens, sampling, n)
+        completions = engine.samples(request, asked.n)
         _show(completions, file, prefix, suffix, output)
     if verbose:
         for completion in completions:
-            print(summary(completion), file=sys.stderr)
+            print(summary(completion, engine.runner.kind), file=sys.stderr)
 
 
-def summary(completion: Completion) -> str:
+def _front(engine: Engine, folder: Path | None, name: str, prefix: str, suffix: str) -> list[int]:
+    """Ids of what the other files of a repository say about the cursor's place."""
+    if folder is None:
+        return []
+    from codegen25.sample.context import Repository
+    from codegen25.sample.session import Surroundings
+
+    repository = Repository(folder)
+    path = "" if name == STDIN else repository.relative(Path(name).absolute())
+    return Surroundings(repository, path, engine.context // 4).ids(prefix, suffix, engine.tokenizer)
+
+
+def _refuse(name: str, asked: Asked, output: Output) -> None:
+    check_samples(asked.n)
+    if asked.n > 1 and output in (Output.STREAM, Output.IN_PLACE, Output.DIFF):
+        raise UserError("-n above 1 goes with plain output or --json; choose one answer to insert")
+    if asked.n > 1 and asked.sampling.temperature == 0:
+        raise UserError("-n above 1 needs --temperature above 0; greedy answers are all the same")
+    if output is Output.IN_PLACE and name == STDIN:
+        raise UserError("--in-place needs a file; standard input has no place to write to")
+
+
+def _shown(completion: Completion) -> dict[str, object]:
+    """What a script reads; the engine's own counts are not for it."""
+    keys = ("text", "stop_reason", "rule", "tokens", "prompt_tokens", "prefill_ms", "decode_ms")
+    values = dataclasses.asdict(completion)
+    return {key: values[key] for key in keys if values[key] is not None}
+
+
+def summary(completion: Completion, kind: str) -> str:
     """Stop reason, tokens and times in one line."""
     return (
         f"stop: {completion.stop_reason} | {completion.tokens} tokens | "
         f"prefill {completion.prefill_ms:.0f} ms ({completion.prompt_tokens} tokens), "
-        f"decode {completion.decode_ms:.0f} ms"
+        f"decode {completion.decode_ms:.0f} ms | {kind} weights"
     )
 
 
-def _stream(engine: Engine, prompt: Prompt, max_tokens: int, sampling: Sampling) -> Completion:
+def _stream(engine: Engine, request: Request) -> Completion:
     completion = None
-    for piece in engine.stream(prompt, max_tokens, sampling):
+    for piece in engine.pieces(request):
         print(piece.text, end="", flush=True)
         completion = piece.completion
     assert completion is not None
@@ -107,7 +142,7 @@ def _show(
 ) -> None:
     text = completions[0].text
     if output is Output.JSON:
-        rows = [dataclasses.asdict(completion) for completion in completions]
+        rows = [_shown(completion) for completion in completions]
         print(json.dumps(rows[0] if len(rows) == 1 else rows))
     elif output is Output.DIFF:
         print(file.diff(prefix + text + suffix), end="")

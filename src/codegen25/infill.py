@@ -361,6 +361,7 @@ class Layout(StrEnum):
     """How a prompt is arranged."""
 
     PLAIN = "plain"
+    ANCHORED = "anchored"
     SUFFIX_FIRST = "suffix_first"
     CAUSAL = "causal"
     PSM = "psm"
@@ -422,7 +423,7 @@ class Format:
     @property
     def layouts(self) -> tuple[Layout, ...]:
         """The layouts this model can be asked in, the default first."""
-        span = (Layout.PLAIN, Layout.SUFFIX_FIRST) if self.span else ()
+        span = (Layout.PLAIN, Layout.ANCHORED, Layout.SUFFIX_FIRST) if self.span else ()
         fim = sorted((Layout.PSM, Layout.SPM), key=lambda each: each is not self.first)
         return (*span, *(fim if self.fim else ()), Layout.CAUSAL)
 
@@ -451,14 +452,15 @@ def compose(
     *,
     budget: int,
     layout: Layout | None = None,
-    anchor: int = 0,
+    anchor: int | None = None,
 ) -> Prompt:
     """The prompt that asks for the text between `prefix` and `suffix`, at most `budget` ids.
 
     When both do not fit, their far ends are cut at line borders. `anchor` is the character of the
-    prefix at which `suffix_first` starts the span: everything from there on is given as the
-    beginning of the answer. `layout` defaults to the model's own; one that it was not trained
-    for is a UserError.
+    prefix at which the span starts: everything from there on is given as the beginning of the
+    answer. It defaults to the start of the cursor's line in the `anchored` layout and to 0 in
+    `suffix_first`. `layout` defaults to the model's own; one that it was not trained for is a
+    UserError.
     """
     layout = layout or form.layouts[0]
     if layout not in form.layouts:
@@ -482,6 +484,8 @@ def compose(
     if layout is Layout.PLAIN:
         ids = [*before, marks.masks[0], *after, *hole]
     else:
+        if anchor is None:
+            anchor = prefix.rfind("\n") + 1 if layout is Layout.ANCHORED else 0
         held, room = min(anchor, len(prefix)), budget - 4 - len(after)
         typed = before if not held else _tail(prefix[held:], room, tokenizer)
         anchored = _tail(prefix[:held], room - len(typed), tokenizer)

@@ -7,7 +7,6 @@ D hidden, H heads, K key/value heads, C channels per head.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -15,38 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """The hyperparameters of a LLaMA, under Hugging Face's names."""
-
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    max_position_embeddings: int = 2048
-    rms_norm_eps: float = 1e-6
-    rope_theta: float = 10000.0
-    tie_word_embeddings: bool = True
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights, tied ones counted once."""
-        d, f = self.hidden_size, self.intermediate_size
-        q, kv = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
-        layer = 2 * d * q + 2 * d * kv + 3 * d * f + 2 * d
-        embeddings = self.vocab_size * d * (1 if self.tie_word_embeddings else 2)
-        return self.num_hidden_layers * layer + embeddings + d
-
-    def flops_per_token(self, context: int) -> float:
-        """Training FLOPs a token: 6 per matrix weight, and causal attention over `context`."""
-        head = self.vocab_size * self.hidden_size
-        matrices = self.parameters - head * (1 if self.tie_word_embeddings else 2) + head
-        width = self.num_attention_heads * self.head_dim
-        return 6.0 * matrices + 6.0 * self.num_hidden_layers * width * context
+from codegen25.config import ModelConfig
 
 
 class Cache:

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from codegen25.checkpoint import empty_model
+from codegen25.config import ModelConfig
 from codegen25.errors import UserError
-from codegen25.model import Llama, ModelConfig
+from codegen25.model import Llama
 from codegen25.train import recipe as recipes
 from codegen25.train.deal import at_once
 from codegen25.train.head import chunk_rows

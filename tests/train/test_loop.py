@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codegen25 import checkpoint, memory, seal
+from codegen25 import checkpoint, directory, memory, seal
 from codegen25.errors import UserError
 from codegen25.sample.engine import Engine
 from codegen25.train import loop, state
@@ -55,7 +55,7 @@ def test_training_lowers_the_loss_and_leaves_a_model(recipe: Path) -> None:
     assert seen[-1].step == seen[-1].steps == run.steps
     engine = Engine.load(recipe.parent / "m")
     assert engine.infill("def f(x):\n    ", "\n", max_tokens=20).tokens >= 1
-    facts = json.loads((recipe.parent / "m" / checkpoint.FACTS).read_text())
+    facts = json.loads((recipe.parent / "m" / directory.FACTS).read_text())
     assert facts["recipe"]["batch"] == 4 and facts["corpus_sha256"] == run.shard.sha256
     assert facts["epochs"] >= 4
     *steps, look = read(recipe.parent / "m" / LOG)
@@ -112,7 +112,7 @@ def damage_state(folder: Path) -> None:
     [
         (damage_state, "distcp is damaged"),
         (lambda f: (f / "model.safetensors").write_bytes(b""), "safetensors is damaged"),
-        (lambda f: (f / checkpoint.FACTS).unlink(), "cannot be read"),
+        (lambda f: (f / directory.FACTS).unlink(), "cannot be read"),
         (lambda f: (f / seal.SUMS).write_text("{"), "is damaged"),
         (lambda f: (f / seal.SUMS).unlink(), "cannot be read"),
     ],

@@ -16,10 +16,13 @@ def answer(
 
     If it fails, `missing` says how.
     """
-    done = subprocess.run(
-        [python, file, *arguments],
-        env={**os.environ, **(env or {})}, capture_output=True, text=True,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [python, file, *arguments],
+            env={**os.environ, **(env or {})}, capture_output=True, text=True,
+        )  # fmt: skip
+    except OSError as error:
+        return {"missing": f"{python}: {error.strerror}"}
     if done.returncode:
         said = done.stderr.strip().splitlines()
         return {"missing": f"failed: {said[-1] if said else done.returncode}"}

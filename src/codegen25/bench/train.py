@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from codegen25.model import ModelConfig
+    from codegen25.config import ModelConfig
 
 SKIPPED = 3
 """Steps before the clock starts."""

@@ -14,8 +14,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
+import numpy as np
 
 from codegen25.evaluate.statistics import Rate, clustered_ratio
 from codegen25.evaluate.tasks import Task
@@ -44,7 +43,7 @@ def measure(engine: Engine, tasks: Sequence[Task], layout: str | None) -> Iterat
             yield Bits(task.task_id, size, causal)
         else:
             prompt = engine.prompt(task.given, task.suffix, max_tokens=len(ids), layout=layout)
-            with_it = _bits(engine, [*prompt.ids, *ids], len(prompt.ids))
+            with_it = bits_of(engine, [*prompt.ids, *ids], len(prompt.ids))
             yield Bits(task.task_id, size, with_it, causal)
 
 
@@ -70,16 +69,15 @@ def _continued(engine: Engine, before: str, after: str) -> float:
     same = 0
     while same < len(alone) and alone[same] == whole[same]:
         same += 1
-    return _bits(engine, whole, same) - _bits(engine, alone, same)
+    return bits_of(engine, whole, same) - bits_of(engine, alone, same)
 
 
-@torch.inference_mode()
-def _bits(engine: Engine, ids: list[int], start: int) -> float:
+def bits_of(engine: Engine, ids: list[int], start: int) -> float:
     """Bits of the ids from `start` on; the very first has none before it and counts nothing."""
     start = max(1, start)
     if start >= len(ids):
         return 0.0
-    hidden = engine.model.hidden(torch.tensor([ids[:-1]], device=engine.device))
-    logits = engine.model.lm_head(hidden[0, start - 1 :]).float()
-    target = torch.tensor(ids[start:], device=engine.device)
-    return float(F.cross_entropy(logits, target, reduction="sum")) / math.log(2)
+    logits = engine.logits(ids[:-1], start - 1).astype(np.float64)
+    logits -= logits.max(-1, keepdims=True)
+    own = logits[np.arange(len(logits)), ids[start:]]
+    return float((np.log(np.exp(logits).sum(-1)) - own).sum()) / math.log(2)

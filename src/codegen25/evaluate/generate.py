@@ -24,6 +24,7 @@ class Settings:
     With `to_the_end` an answer is decoded on where nothing more of it would be kept. With `strip`
     a prompt that is continued is shown without the newline at its end, which an answer then
     begins with: newline and indentation are often one token, which no model writes in two.
+    `weights` is the number type our engine computes with on a CPU.
     """
 
     max_tokens: int
@@ -34,6 +35,7 @@ class Settings:
     instruct: bool = False
     to_the_end: bool = False
     strip: bool = True
+    weights: str = "float32"
 
 
 @dataclass(frozen=True)

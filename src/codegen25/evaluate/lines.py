@@ -8,11 +8,11 @@ from random import Random
 
 import torch
 
-from codegen25.checkpoint import Checkpoint
 from codegen25.data.shards import TextShard
 from codegen25.infill import Format
 from codegen25.model import Llama
 from codegen25.sample.engine import Engine
+from codegen25.sample.torch_runner import TorchRunner
 from codegen25.tokenizer import Tokenizer
 
 HOLES, MOST = 32, 48
@@ -48,8 +48,7 @@ def probe(corpus: Path, config: Mapping[str, str] | None = None) -> Callable[...
         if not asked:
             return {}
         form = Format.of(tokenizer, {"infill": config} if config else None)
-        device = next(model.parameters()).device.type
-        engine = Engine(Checkpoint(model, tokenizer, form, corpus), device)
+        engine = Engine(TorchRunner(model, rows=1), tokenizer, form, corpus)
         most = min(MOST, engine.context // 4)
         made = [engine.infill(before, after, max_tokens=most) for before, _, after in asked]
         stopped = sum(each.stop_reason == "end" for each in made)

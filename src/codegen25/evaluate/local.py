@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-
-import torch
 
 from codegen25.evaluate.bits import Bits, measure
 from codegen25.evaluate.generate import Settings, Wanted, continued, shown, weights_sha256
@@ -19,13 +16,14 @@ from codegen25.evaluate.processes import A, R, T, in_processes
 from codegen25.evaluate.samples import Sample
 from codegen25.evaluate.tasks import Task
 from codegen25.evaluate.truncate import enough
-from codegen25.sample.batch import ROWS, Request
 from codegen25.sample.engine import Engine
+from codegen25.sample.engine import Settings as Computing
 from codegen25.sample.options import Sampling
+from codegen25.sample.request import Priority, Request
 
 LARGE = 1 << 30
 """Bytes of weights from which one process with all threads answers."""
-FEW_ANSWERS, FEW_TASKS = 4 * ROWS, 64
+FEW_ANSWERS, FEW_TASKS = 128, 64
 """So many answers, or tasks for their bits, are worth a process's start."""
 
 
@@ -35,15 +33,22 @@ class Local:
     def __init__(self, folder: Path, settings: Settings, workers: int = 0) -> None:
         self.folder, self.settings = folder, settings
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        self.engine = Engine.load(folder, "auto")
-        self.alone = size > LARGE or self.engine.device != "cpu"
+        # Beside others a process takes one thread; alone, and on a GPU, all there is.
+        threads = 0 if size > LARGE else 1
+        self.computing = Computing(kind=settings.weights, threads=threads)
+        self.engine = Engine.load(folder, self.computing)
+        self.alone = size > LARGE or self.engine.on_gpu
         self.workers = 1 if self.alone else workers or len(os.sched_getaffinity(0))
         self._sum = weights_sha256(folder)
 
     @property
     def conditions(self) -> dict[str, object]:
         """See `Generator`."""
-        return {"model": self.folder.name, "weights_sha256": self._sum, "rows": ROWS}
+        return {
+            "model": self.folder.name,
+            "weights_sha256": self._sum,
+            "weights": self.engine.runner.kind,
+        }
 
     def generate(self, wanted: Sequence[Wanted]) -> Iterator[Sample]:
         """See `Generator`."""
@@ -61,10 +66,10 @@ class Local:
         """`work` of all items, here or in as many processes as have more than a few to do."""
         workers = min(self.workers, -(-len(items) // few))
         if workers > 1:
-            yield from in_processes(self.folder, work, items, argument, workers)
+            load = partial(Engine.load, self.folder, self.computing)
+            yield from in_processes(load, work, items, argument, workers)
         else:
-            with _threads(0 if self.alone else 1):
-                yield from work(self.engine, items, argument)
+            yield from work(self.engine, items, argument)
 
 
 def answers(engine: Engine, wanted: Sequence[Wanted], settings: Settings) -> Iterator[Sample]:
@@ -85,6 +90,7 @@ def answers(engine: Engine, wanted: Sequence[Wanted], settings: Settings) -> Ite
             None
             if settings.to_the_end or each.task.infill
             else partial(_enough, task=each.task, settings=settings),
+            priority=Priority.BATCH,
         )
         for each in wanted
     ]
@@ -94,13 +100,3 @@ def answers(engine: Engine, wanted: Sequence[Wanted], settings: Settings) -> Ite
 
 def _enough(text: str, task: Task, settings: Settings) -> bool:
     return enough(continued(text, task, settings), settings.truncation, task)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -9,10 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
-
-import torch
 
 from codegen25.errors import UserError
 from codegen25.sample.engine import Engine
@@ -25,9 +22,12 @@ R = TypeVar("R")
 
 
 def in_processes(
-    folder: Path, work: Callable[[Engine, Sequence[T], A], Iterator[R]], items: Sequence[T],
-    argument: A, workers: int,
-) -> Iterator[R]:  # fmt: skip
+    load: Callable[[], Engine],
+    work: Callable[[Engine, Sequence[T], A], Iterator[R]],
+    items: Sequence[T],
+    argument: A,
+    workers: int,
+) -> Iterator[R]:
     """What `work(engine, share, argument)` yields in each of the processes, as it comes.
 
     An exception in one ends all; the processes end with this one, even if it is killed.
@@ -39,7 +39,7 @@ def in_processes(
         shares[index // NEIGHBOURS % workers].append(item)
     processes = [
         context.Process(
-            target=_work, args=(os.getpid(), folder, work, share, argument, results), daemon=True
+            target=_work, args=(os.getpid(), load, work, share, argument, results), daemon=True
         )
         for share in shares
     ]
@@ -70,14 +70,13 @@ def in_processes(
 
 
 def _work(
-    parent: int, folder: Path, work: Callable[[Engine, Any, Any], Iterator[Any]], items: Any,
-    argument: Any, results: Any,
+    parent: int, load: Callable[[], Engine], work: Callable[[Engine, Any, Any], Iterator[Any]],
+    items: Any, argument: Any, results: Any,
 ) -> None:  # fmt: skip
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
-    torch.set_num_threads(1)
     try:
-        for result in work(Engine.load(folder), items, argument):
+        for result in work(load(), items, argument):
             results.put(("result", result))
         results.put(("done", None))
     except Exception as error:

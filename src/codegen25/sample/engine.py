@@ -1,69 +1,116 @@
-"""The engine: a loaded model that infills and completes, token by token."""
+"""The engine: a loaded model that infills and completes."""
 
 from __future__ import annotations
 
-import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from codegen25 import checkpoint
-from codegen25.device import choose
+from codegen25 import memory
+from codegen25.directory import Directory
 from codegen25.errors import UserError
-from codegen25.infill import Layout, Prompt, compose, compose_holes
-from codegen25.model import Cache
-from codegen25.sample.batch import Request, answer_all
+from codegen25.infill import Format, Layout, Prompt, compose, compose_holes
+from codegen25.sample.answer import require_ids
+from codegen25.sample.cache import Cache
+from codegen25.sample.load import runner_for
+from codegen25.sample.loop import Loop
 from codegen25.sample.options import Sampling, check_samples
-from codegen25.sample.sampling import draw, generator
+from codegen25.sample.request import DEFAULT_MAX_TOKENS, Completion, Handle, Piece, Request
+from codegen25.sample.runner import Run, Runner
+from codegen25.sample.scheduler import Scheduler
+from codegen25.tokenizer import Tokenizer
 
-DEFAULT_MAX_TOKENS = 128
+CACHE_SHARE, MOST_CACHE = 0.25, 1 << 30
+"""Keys and values take at most this share of the free memory and at most so many bytes."""
 
 
 @dataclass(frozen=True)
-class Completion:
-    """One answer. `stop_reason` is "end" when the model closed the span, "stop" when the
-    request's own rule had enough, else "length".
+class Settings:
+    """How an engine computes.
 
-    `tokens` counts generated ids, the end id included. Times are milliseconds: `prefill_ms` up to
-    the first token, `decode_ms` for the rest.
+    `kind` is the number type of the weights: int8, int4 or float32 by our kernels; "auto" takes
+    int8 on a CPU and what is stored elsewhere. `threads` 0 is all; `cache_mb`, the memory for keys
+    and values, 0 is by what is free.
     """
 
-    text: str
-    stop_reason: str
-    tokens: int
-    prompt_tokens: int
-    prefill_ms: float
-    decode_ms: float
+    device: str = "auto"
+    kind: str = "auto"
+    threads: int = 0
+    cache_mb: int = 0
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A part of a streamed answer; the last one carries the whole `completion`."""
-
-    text: str
-    completion: Completion | None = None
-
-
-class Engine:
+class Engine(Loop):
     """Samples from one model."""
 
-    def __init__(self, loaded: checkpoint.Checkpoint, device: str = "cpu") -> None:
-        self.model, self.tokenizer, self.form = loaded.model, loaded.tokenizer, loaded.form
-        self.folder, self.device = loaded.folder, device
-        self.context = self.model.config.max_position_embeddings
+    def __init__(
+        self, runner: Runner, tokenizer: Tokenizer, form: Format, folder: Path, cache_mb: int = 0
+    ) -> None:
+        self.runner, self.tokenizer, self.form, self.folder = runner, tokenizer, form, folder
+        self.context = runner.config.max_position_embeddings
         # Rows of the embedding that no token has, and control tokens that end nothing.
-        spare = range(self.tokenizer.vocab_size, self.model.config.vocab_size)
-        never = {*self.tokenizer.special_ids, *spare} - self.form.ends_of_span
-        self._never = torch.tensor(sorted(never), dtype=torch.long, device=device)
+        spare = range(tokenizer.vocab_size, runner.config.vocab_size)
+        never = {*tokenizer.special_ids, *spare} - form.ends_of_span
+        cache = Cache(runner, _bound(runner, cache_mb))
+        super().__init__(Scheduler(runner, tokenizer, np.array(sorted(never), np.int64), cache))
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu") -> Engine:
+    def load(cls, folder: Path, settings: Settings | None = None) -> Engine:
         """Load a model directory."""
-        chosen = choose(device)
-        return cls(checkpoint.load(folder, chosen), chosen)
+        settings = settings or Settings()
+        directory = Directory.read(folder)
+        runner = runner_for(directory, settings.device, settings.kind, settings.threads)
+        return cls(runner, directory.tokenizer, directory.form, folder, settings.cache_mb)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether something other than this machine's CPU computes."""
+        return self.runner.device != "cpu"
+
+    # ---------------------------------------------------------------------------------- prompts
+
+    def prompt(
+        self,
+        prefix: str,
+        suffix: str,
+        *,
+        max_tokens: int,
+        layout: str | None = None,
+        front: Sequence[int] = (),
+    ) -> Prompt:
+        """Compose a prompt that leaves room for `max_tokens`; far ends are cut to fit.
+
+        `front` are ids that stand before it: context from other files (`sample.context`).
+        """
+        self._check_max_tokens(max_tokens)
+        try:
+            chosen = Layout(layout) if layout is not None else None
+        except ValueError as error:
+            names = ", ".join(self.form.layouts)
+            raise UserError(f"layout {layout!r} is unknown; this model has {names}") from error
+        if chosen is None and suffix and self.form.layouts[0] is Layout.CAUSAL:
+            raise UserError(
+                "this model knows no infilling (its vocabulary has no sentinels for it); ask for "
+                "the causal layout to continue what stands before the cursor"
+            )
+        budget = self.context - max_tokens - len(front)
+        if front and budget < self.context // 4:
+            raise UserError(
+                f"{len(front)} tokens of context and {max_tokens} to write leave the file "
+                f"{max(0, budget)} of the model's {self.context}"
+            )
+        composed = compose(prefix, suffix, self.tokenizer, self.form, budget=budget, layout=chosen)
+        return replace(composed, ids=[*front, *composed.ids])
+
+    def _check_max_tokens(self, max_tokens: int) -> None:
+        most = max(1, self.context - 16)
+        if not 1 <= max_tokens <= most:
+            raise UserError(f"max-tokens is {max_tokens}; this model takes 1 to {most}")
+
+    # ---------------------------------------------------------------------------------- answers
 
     def infill(
         self,
@@ -111,29 +158,6 @@ class Engine:
             completions.append(self.answer(prompt, max_tokens, sampling or Sampling()))
         return completions
 
-    def prompt(
-        self, prefix: str, suffix: str, *, max_tokens: int, layout: str | None = None
-    ) -> Prompt:
-        """Compose a prompt that leaves room for `max_tokens`; far ends are cut to fit."""
-        self._check_max_tokens(max_tokens)
-        try:
-            chosen = Layout(layout) if layout is not None else None
-        except ValueError as error:
-            names = ", ".join(self.form.layouts)
-            raise UserError(f"layout {layout!r} is unknown; this model has {names}") from error
-        if chosen is None and suffix and self.form.layouts[0] is Layout.CAUSAL:
-            raise UserError(
-                "this model knows no infilling (its vocabulary has no sentinels for it); ask for "
-                "the causal layout to continue what stands before the cursor"
-            )
-        budget = self.context - max_tokens
-        return compose(prefix, suffix, self.tokenizer, self.form, budget=budget, layout=chosen)
-
-    def _check_max_tokens(self, max_tokens: int) -> None:
-        most = max(1, self.context - 16)
-        if not 1 <= max_tokens <= most:
-            raise UserError(f"max-tokens is {max_tokens}; this model takes 1 to {most}")
-
     def answer(self, prompt: Prompt, max_tokens: int, sampling: Sampling) -> Completion:
         """Generate one answer to a prompt."""
         return self.answers(prompt, max_tokens, sampling, 1)[0]
@@ -142,80 +166,77 @@ class Engine:
         self, prompt: Prompt, max_tokens: int, sampling: Sampling, n: int
     ) -> list[Completion]:
         """Generate `n` answers, each with draws of its own, from one prefill."""
+        return self.samples(Request(prompt, max_tokens, sampling), n)
+
+    def samples(self, request: Request, n: int) -> list[Completion]:
+        """`n` answers to a request; the first is that of the request itself."""
         check_samples(n)
-        start = time.perf_counter()
-        logits, cache = self.prefill(prompt, max_tokens)
-        completions = []
-        for index in range(n):
-            *_, last = self._decode(prompt, logits, cache, max_tokens, sampling, index, start)
-            assert last.completion is not None
-            completions.append(last.completion)
-            start = time.perf_counter()
-        return completions
+        keys = [f"{request.key}/{i}" if i else request.key for i in range(n)]
+        handles: list[Handle] = []
+        try:
+            handles += (self.submit(replace(request, key=key)) for key in keys)
+            return [self.wait(handle) for handle in handles]
+        finally:
+            for handle in handles:
+                handle.cancel()
 
     def stream(self, prompt: Prompt, max_tokens: int, sampling: Sampling) -> Iterator[Piece]:
-        """Generate one answer piece by piece; no piece ends inside a character."""
-        start = time.perf_counter()
-        logits, cache = self.prefill(prompt, max_tokens)
-        yield from self._decode(prompt, logits, cache, max_tokens, sampling, 0, start)
+        """Generate one answer piece by piece; no piece ends inside a character.
+
+        A reader that stops reading ends the request.
+        """
+        return self.pieces(Request(prompt, max_tokens, sampling))
 
     def answer_all(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
         """Many answers, decoded beside each other: each request's index and answer, as they end.
 
         An answer depends on its request alone, not on what is asked beside it.
         """
-        return answer_all(self, requests)
+        ended: deque[int] = deque()
+        left, open_ = iter(enumerate(requests)), dict[int, Handle]()
+        try:
+            while True:
+                while len(open_) < 2 * self.runner.rows and (item := next(left, None)) is not None:
+                    index, request = item
+                    open_[index] = self.submit(request)
+                    open_[index].then(partial(_note, ended, index))
+                if not open_:
+                    return
+                while not ended:
+                    self.advance()
+                index = ended.popleft()
+                yield index, open_.pop(index).result()
+        finally:
+            for handle in open_.values():
+                handle.cancel()
 
-    def without_control(self, logits: Tensor) -> Tensor:
-        """Logits (…, vocabulary) in which no token can be drawn that is neither text nor an end."""
-        return logits.index_fill(-1, self._never, -torch.inf)
+    # --------------------------------------------------------------------------------- measures
 
-    @torch.inference_mode()
-    def prefill(self, prompt: Prompt, max_tokens: int) -> tuple[Tensor, Cache]:
-        """Logits (vocabulary,) after a prompt, and its keys and values with room for more."""
-        weight = self.model.model.embed_tokens.weight
-        ids = prompt.ids or [min(prompt.ends)]
-        cache = Cache(self.model.config, 1, len(ids) + max_tokens, weight)
-        hidden = self.model.hidden(torch.tensor([ids], device=self.device), cache)
-        return self.model.lm_head(hidden[0, -1]), cache
+    def logits(self, ids: Sequence[int], start: int = 0) -> np.ndarray:
+        """Logits (len(ids) - start, vocabulary) after every id from `start` on, in one pass."""
+        require_ids(list(ids), self.runner.config.vocab_size)
+        if not 0 <= start <= len(ids) <= self.context:
+            raise UserError(f"{len(ids)} ids from {start} on; the model takes {self.context}")
+        with self.alone():
+            keys = self.runner.allocate(len(ids))
+            return self.runner.forward([Run(keys, 0, ids, len(ids) - start)]).copy()
 
-    def _decode(
-        self, prompt: Prompt, logits: Tensor, cache: Cache, max_tokens: int, sampling: Sampling,
-        index: int, start: float,
-    ) -> Iterator[Piece]:  # fmt: skip
-        rng, text = generator(sampling, index), self.tokenizer.stream()
-        shown: list[str] = []
-        first = time.perf_counter()
-        token, count, reason = -1, 0, "length"
-        cache.length = len(prompt.ids or [0])
-        while count < max_tokens:
-            if count:
-                logits = self._step(token, cache)
-            # A control token inside an answer would be shown as text that nobody wrote.
-            token = draw(self.without_control(logits), sampling, rng)
-            count += 1
-            if count == 1:
-                first = time.perf_counter()
-            if token in prompt.ends:
-                reason = "end"
-                break
-            if piece := text.push(token):
-                shown.append(piece)
-                yield Piece(piece)
-        # At the limit an unfinished character is nobody's text.
-        rest = text.flush() if reason == "end" else ""
-        end = time.perf_counter()
-        completion = Completion(
-            text="".join((*shown, rest)),
-            stop_reason=reason,
-            tokens=count,
-            prompt_tokens=len(prompt.ids),
-            prefill_ms=round(1000 * (first - start), 2),
-            decode_ms=round(1000 * (end - first), 2),
+
+def _note(ended: deque[int], index: int, _: Handle) -> None:
+    ended.append(index)
+
+
+def _bound(runner: Runner, cache_mb: int) -> int:
+    """Bytes for keys and values; room for one whole context is the least."""
+    if cache_mb < 0:
+        raise UserError(f"cache is {cache_mb} MB; it is 0 (by what is free) or more")
+    least = runner.bytes_of(runner.config.max_position_embeddings)
+    if not cache_mb:
+        by_memory = min(MOST_CACHE, int(CACHE_SHARE * memory.available()))
+        return min(runner.most_bytes, max(least, by_memory))
+    if cache_mb * 1_000_000 < least:
+        raise UserError(
+            f"cache is {cache_mb} MB; one sequence of the model's whole context takes "
+            f"{-(-least // 1_000_000)} MB"
         )
-        yield Piece(rest, completion)
-
-    @torch.inference_mode()
-    def _step(self, token: int, cache: Cache) -> Tensor:
-        logits: Tensor = self.model(torch.tensor([[token]], device=self.device), cache)
-        return logits[0, -1]
+    return min(runner.most_bytes, cache_mb * 1_000_000)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from codegen25 import memory, settings
-from codegen25.checkpoint import TOKENIZER
+from codegen25.directory import TOKENIZER
 from codegen25.errors import UserError
 from codegen25.models import PERSONAL
 from codegen25.train import own, parallel, precision, state

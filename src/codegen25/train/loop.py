@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
-from codegen25 import __version__, checkpoint, device
+from codegen25 import __version__, checkpoint, device, directory
+from codegen25.config import ModelConfig
 from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
 from codegen25.infill import OUR_FIM
-from codegen25.model import Llama, ModelConfig, initialize
+from codegen25.model import Llama, initialize
 from codegen25.models import resolve
 from codegen25.seal import fault, seal
 from codegen25.tokenizer import Tokenizer
@@ -394,7 +395,7 @@ class Trainer:
             folder, self.model.config, weights, self.tokenizer,
             dtype=getattr(torch, self.recipe.save_dtype), infill=self.infill,
         )  # fmt: skip
-        (folder / checkpoint.FACTS).write_text(json.dumps(self.facts(), indent=1) + "\n")
+        (folder / directory.FACTS).write_text(json.dumps(self.facts(), indent=1) + "\n")
 
     @property
     def infill(self) -> dict[str, str] | None:

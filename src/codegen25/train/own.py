@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from codegen25 import vocabulary
-from codegen25.checkpoint import TOKENIZER
 from codegen25.data import pipeline
 from codegen25.data.command import of_sources
 from codegen25.data.engines import Local
 from codegen25.data.shards import TextShard
+from codegen25.directory import TOKENIZER
 from codegen25.models import PERSONAL, cache_folder, resolve
 
 CORPUS = "corpus"

@@ -14,8 +14,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from codegen25.config import ModelConfig
 from codegen25.errors import UserError
-from codegen25.model import Llama, ModelConfig, initial
+from codegen25.model import Llama, initial
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from codegen25 import settings
+from codegen25.config import ModelConfig
 from codegen25.errors import UserError
 from codegen25.infill import Corruption
-from codegen25.model import ModelConfig
 from codegen25.train.lora import LoraConfig
 from codegen25.train.objective import Objective
 from codegen25.train.optimizer import OptimizerConfig

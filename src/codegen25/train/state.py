@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 
-from codegen25.checkpoint import FACTS
+from codegen25.directory import FACTS
 from codegen25.errors import UserError
 from codegen25.seal import SUMS
 

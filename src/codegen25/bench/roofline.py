@@ -1,0 +1,97 @@
+"""What the machine could do at best, measured: products a second and bytes a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from codegen25.config import ModelConfig
+from codegen25.sample.native.build import MissingError
+from codegen25.sample.native.library import pack, product
+
+SIDE = 2048
+ARRAY = 1 << 29
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """Operations a second of matrix products by number type, and bytes a second read."""
+
+    float32: float
+    bfloat16: float
+    int8: float
+    kernels: float
+    bandwidth: float
+
+    @property
+    def products(self) -> float:
+        """The best rate that any library here reaches, ours included."""
+        return max(self.float32, self.bfloat16, self.int8, self.kernels)
+
+    def row(self) -> dict[str, float]:
+        """For a table, in billions."""
+        return {
+            "float32 product, GFLOP/s": self.float32 / 1e9,
+            "bfloat16, GFLOP/s": self.bfloat16 / 1e9,
+            "int8 (torch), GOP/s": self.int8 / 1e9,
+            "int8 (ours), GOP/s": self.kernels / 1e9,
+            "reading, GB/s": self.bandwidth / 1e9,
+        }
+
+    def prefill(self, config: ModelConfig, tokens: int, batch: int) -> float:
+        """Seconds of a prompt: matrices and causal attention at the best rate."""
+        c = config
+        head = c.vocab_size * c.hidden_size
+        matrices = c.parameters - head * (1 if c.tie_word_embeddings else 2)
+        width = c.num_attention_heads * c.head_dim
+        attention = 2.0 * c.num_hidden_layers * width * tokens * tokens
+        return batch * (2.0 * matrices * tokens + attention) / self.products
+
+    def step(
+        self, config: ModelConfig, tokens: int, batch: int, weight_bytes: float = 1.0
+    ) -> float:
+        """Seconds of one more token a sequence: all weights once, keys and values in 16 bits."""
+        c = config
+        head = c.vocab_size * c.hidden_size
+        weights = c.parameters - (0 if c.tie_word_embeddings else head)
+        keys = 4.0 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim * tokens * batch
+        return (weights * weight_bytes + keys) / self.bandwidth
+
+
+def measure(threads: int, rounds: int = 5) -> Roofline:
+    """The best of a few rounds of each."""
+    torch.set_num_threads(threads)
+    rng = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(SIDE, SIDE, generator=rng) for _ in range(2))
+    half = (a.bfloat16(), b.bfloat16())
+    whole = tuple((10 * each).to(torch.int8) for each in (a, b))
+    work = 2.0 * SIDE**3
+    array = torch.ones(ARRAY // 4, dtype=torch.float32)
+    return Roofline(
+        float32=work / _best(lambda: a @ b, rounds),
+        bfloat16=work / _best(lambda: half[0] @ half[1], 1),
+        int8=work / _best(lambda: torch._int_mm(*whole), 2),
+        kernels=_kernels(a.numpy(), threads, work, rounds),
+        bandwidth=ARRAY / _best(lambda: array.sum(), rounds),
+    )
+
+
+def _kernels(a: np.ndarray, threads: int, work: float, rounds: int) -> float:
+    try:
+        packed = pack([a], "int8", threads)
+        return work / _best(lambda: product(packed, a, threads), rounds)
+    except MissingError:
+        return 0.0
+
+
+def _best(run: Callable[[], object], rounds: int) -> float:
+    seconds = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])

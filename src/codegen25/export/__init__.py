@@ -1,0 +1,1 @@
+"""A checkpoint in other formats; the checkpoint itself is a Hugging Face directory already."""

@@ -1,0 +1,138 @@
+"""One answer under way: from a row of logits to the next id, the text, and the end."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from codegen25.errors import UserError
+from codegen25.sample.cache import Slot
+from codegen25.sample.drafting import Lookup
+from codegen25.sample.healing import Forced, Vocabulary
+from codegen25.sample.request import Completion, Handle, Piece, TokenLogprobs
+from codegen25.sample.sampling import adjust, draw, logprobs, uniforms
+from codegen25.sample.stopping import Stopper
+from codegen25.tokenizer import Tokenizer
+
+
+class Answer:
+    """Made when a request is admitted; `pending` are the ids to compute next."""
+
+    def __init__(
+        self, handle: Handle, slot: Slot, tokenizer: Tokenizer, vocabulary: Vocabulary | None
+    ) -> None:
+        request = handle.request
+        self.handle, self.request, self.slot = handle, request, slot
+        self.prompt = request.prompt.ids or [min(request.prompt.ends)]
+        self.ids: list[int] = []
+        self.cached = slot.length
+        self.pending = self.prompt[slot.length :]
+        self.drafted = self.accepted = 0
+        self._lookup: Lookup | None = None
+        self.uniforms = uniforms(request.sampling.seed, request.key, request.max_tokens)
+        self._logprobs: list[TokenLogprobs] = []
+        self._first: float | None = None
+        self._stream = tokenizer.stream()
+        self._stopper = Stopper(request.stops, request.prefix, request.suffix, request.language)
+        self._forced = None
+        self._hidden = 0
+        if request.forced:
+            assert vocabulary is not None
+            self._forced = Forced(request.forced, vocabulary)
+            self._hidden = self._forced.text_cut
+
+    @property
+    def prefilling(self) -> bool:
+        """Whether the prompt is not computed yet."""
+        return not self.ids
+
+    @property
+    def plain(self) -> bool:
+        """Whether the next draw needs the row of logits alone."""
+        sampling = self.request.sampling
+        return self._forced is None and not sampling.adjusts and not sampling.logprobs
+
+    @property
+    def uniform(self) -> float:
+        """The next draw's number."""
+        return self.uniforms[len(self.ids)]
+
+    def draft(self, most: int) -> list[int]:
+        """At most `most` ids that may come next; the look-up is built when first asked."""
+        if self._lookup is None:
+            self._lookup = Lookup(self.prompt, self.request.sources, shortest=2)
+            for token in self.ids:
+                self._lookup.extend(token)
+        return self._lookup.draft(most)
+
+    def choose(self, logits: np.ndarray) -> int:
+        """The next id from logits (vocabulary,)."""
+        sampling = self.request.sampling
+        adjusted = adjust(logits, sampling, self.prompt, self.ids)
+        if self._forced is not None:
+            adjusted = self._forced.restrict(adjusted)
+        token = draw(adjusted, sampling, self.uniform)
+        if sampling.logprobs:
+            own, top = logprobs(logits, token, sampling.logprobs)
+            self._logprobs.append(TokenLogprobs(token, own, tuple(top)))
+        return token
+
+    def take(self, token: int) -> tuple[str, str | None] | None:
+        """Add an id. At the answer's end: the stop reason, and the rule that had enough."""
+        if self._first is None:
+            self._first = time.perf_counter()
+        self.ids.append(token)
+        if self._lookup is not None:
+            self._lookup.extend(token)
+        if self._forced is not None:
+            self._forced.take(token)
+            if self._forced.done:
+                self._forced = None
+        if token in self.request.prompt.ends:
+            self._push(self._stream.flush())
+            return "end", None
+        if piece := self._stream.push(token):
+            self._push(piece)
+            if self._stopper.reason is not None:
+                return "stop", self._stopper.reason
+            enough = self.request.enough
+            if enough is not None and enough(self.handle.text):
+                return "stop", "enough"
+        return ("length", None) if len(self.ids) >= self.request.max_tokens else None
+
+    def finish(self, reason: str, rule: str | None) -> None:
+        """Show what was held back and tell the handle."""
+        rest = self._stopper.finish() if reason in ("end", "length", "time") else ""
+        end = time.perf_counter()
+        first = self._first or end
+        completion = Completion(
+            text=self.handle.text + rest,
+            stop_reason=reason,
+            tokens=len(self.ids),
+            prompt_tokens=len(self.request.prompt.ids),
+            prefill_ms=round(1000 * (first - self.handle.asked), 2),
+            decode_ms=round(1000 * (end - first), 2),
+            rule=rule or self._stopper.reason,
+            cached_tokens=self.cached,
+            drafted=self.drafted,
+            accepted=self.accepted,
+            logprobs=tuple(self._logprobs),
+        )
+        self.handle.emit(Piece(rest, completion))
+        self.handle.finish(completion)
+
+    def _push(self, text: str) -> None:
+        if self._hidden:
+            cut = min(self._hidden, len(text))
+            self._hidden -= cut
+            text = text[cut:]
+        if final := self._stopper.push(text):
+            self.handle.emit(Piece(final))
+
+
+def require_ids(ids: list[int], vocab_size: int) -> None:
+    """Refuse ids that the model has no row for."""
+    bad = next((i for i in ids if not 0 <= i < vocab_size), None)
+    if bad is not None:
+        raise UserError(f"token id {bad} is outside the vocabulary of {vocab_size}")

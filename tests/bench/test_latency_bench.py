@@ -1,0 +1,75 @@
+"""The benches of sampling run, without peers, on the smallest shape."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from codegen25.bench import latency, roofline, throughput, typing
+from conftest import Run
+
+FLOOR = roofline.Roofline(1e11, 1e10, 1e10, 2e11, 1e10)
+
+
+@pytest.fixture(autouse=True)
+def floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roofline, "measure", lambda threads: FLOOR)
+
+
+def test_latency_prints_the_floor_and_our_rows(run: Run) -> None:
+    code, out, _ = run(
+        "bench", "latency", "--shape", "1m", "--context", "200", "--new", "1", "--new", "4",
+        "--rounds", "1", "--threads", "1", "--peer", "none",
+    )  # fmt: skip
+    assert code == 0
+    for name in ("floor", *latency.OURS):
+        assert f"\n| {name} |" in out
+    assert "not run" not in out and "4 new, ms" in out
+
+
+def test_a_peer_that_is_missing_is_a_row(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run(
+        "bench", "latency", "--shape", "1m", "--context", "50", "--new", "2", "--rounds", "1",
+        "--threads", "1", "--peer", "OpenVINO int8", "--peers-python", tmp_path / "python",
+    )  # fmt: skip
+    assert code == 0 and "| OpenVINO int8 (not run: " in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--shape", "12m"], "shape '12m' is unknown"),
+        (["--rounds", "0"], "at least 1"),
+        (["--peer", "vim"], "peer 'vim' is unknown"),
+    ],
+)
+def test_latency_refuses_what_it_does_not_know(
+    run: Run, arguments: list[str], message: str
+) -> None:
+    code, _, err = run("bench", "latency", *arguments)
+    assert code == 2 and message in err
+
+
+def test_the_floor_is_matrices_attention_and_bytes() -> None:
+    config = latency.shapes.named("97m")
+    assert FLOOR.prefill(config, 2000, 2) == pytest.approx((680e9 + 147e9) / 2e11, rel=0.01)
+    assert FLOOR.step(config, 2000, 2) == pytest.approx((97e6 + 147e6) / 1e10, rel=0.05)
+
+
+def test_typing_counts_what_is_recomputed() -> None:
+    rows = typing.table("default", 1, 25, 5, 4, 1, [], "python")
+    assert [row["engine"] for row in rows] == ["ours", "ours, every key computed"]
+    assert rows[1]["keystrokes"] == 25 and rows[1]["recomputed, median"] <= 2
+
+
+def test_throughput_is_beside_transformers(tmp_path: Path) -> None:
+    task = {"task_id": "HumanEval/0", "prompt": "def f(x):\n", "canonical_solution": "    pass\n",
+            "test": "def check(c):\n    pass\n", "entry_point": "f"}  # fmt: skip
+    path = tmp_path / "HumanEval.jsonl.gz"
+    path.write_bytes(gzip.compress(json.dumps(task).encode()))
+    rows = throughput.table(path, "default", 1, 2, 1, str(tmp_path / "python"))
+    assert [row["tokens"] for row in rows[:2]] == [128, 128]
+    assert "not run" in rows[2]["engine"]

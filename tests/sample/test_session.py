@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codegen25.models import DEFAULT, resolve
+from codegen25.sample.context import Repository
+from codegen25.sample.engine import Engine
+from codegen25.sample.session import ROOM, Options, Session, Surroundings
+
+TEXT = Path(__file__).with_name("test_cache.py").read_text()
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine.load(resolve(DEFAULT))
+
+
+@pytest.fixture
+def session(engine: Engine) -> Session:
+    engine.cache.clear()
+    return Session(engine, Options(max_tokens=12))
+
+
+def test_a_keystroke_costs_the_tokens_typed(engine: Engine) -> None:
+    session = Session(engine, Options(max_tokens=4, heal=False))
+    at = TEXT.index("def fill")
+    session.suggest(TEXT[:at], TEXT[at + 200 :])
+    costs = []
+    for i in range(1, 120):
+        completion = session.suggest(TEXT[: at + i], TEXT[at + 200 :])
+        if completion.rule != "typed through":
+            costs.append(completion.prompt_tokens - completion.cached_tokens)
+    assert sorted(costs)[len(costs) // 2] <= 2
+
+
+def test_typing_what_was_suggested_costs_nothing(session: Session, engine: Engine) -> None:
+    at = TEXT.index("        self.capacity, self.held")
+    prefix, suffix = TEXT[:at], TEXT[TEXT.index("    @property") :]
+    first = session.suggest(prefix, suffix)
+    assert len(first.text) > 5
+    for i in range(1, len(first.text)):
+        again = session.suggest(prefix + first.text[:i], suffix)
+        assert again.text == first.text[i:] and again.rule == "typed through"
+        assert again.tokens == 0 and again.prefill_ms == 0
+    other = session.suggest(prefix + "\x00", suffix)
+    assert other.rule != "typed through"
+
+
+def test_backspace_and_other_edits_are_answered_afresh(session: Session) -> None:
+    at = TEXT.index("def fill")
+    a = session.suggest(TEXT[:at], TEXT[at:])
+    b = session.suggest(TEXT[: at - 30], TEXT[at:])
+    c = session.suggest(TEXT[:at], TEXT[at + 9 :])
+    d = session.suggest(TEXT[:at], TEXT[at:])
+    assert d.text == a.text and all(each.prompt_tokens > 9 for each in (a, b, c))
+
+
+def test_an_answer_does_not_depend_on_how_one_got_there(engine: Engine) -> None:
+    at = TEXT.index("slot.keys.held[slot.length] = token") + 5
+    prefix, suffix = TEXT[:at], TEXT[at + 30 :]
+    fresh = Session(engine, Options(max_tokens=12)).suggest(prefix, suffix)
+    typed = Session(engine, Options(max_tokens=12))
+    line = prefix.rfind("\n") + 1
+    for i in range(line, at + 1):
+        last = typed.suggest(TEXT[:i], suffix)
+    if last.rule != "typed through":
+        assert last.text == fresh.text
+
+
+def test_a_running_answer_that_agrees_is_attached_to(session: Session, engine: Engine) -> None:
+    at = TEXT.index("        self.capacity, self.held")
+    prefix, suffix = TEXT[:at], TEXT[TEXT.index("    @property") :]
+    whole = engine.wait(engine.submit(session.request(prefix, suffix)))
+    handle = session.begin(prefix, suffix)
+    while len(handle.text) < 3 and not handle.done:
+        engine.advance(handle)
+    typed = whole.text[:4]
+    attached = session.suggest(prefix + typed, suffix)
+    assert handle.done and attached.text == whole.text[4:]
+    handle = session.begin(prefix, suffix)
+    other = session.suggest(prefix + "@", suffix)
+    assert handle.cancelled and other.prompt_tokens
+
+
+def test_idle_time_prefetches_and_moves_the_anchor(session: Session, engine: Engine) -> None:
+    at = TEXT.index("        self.capacity, self.held")
+    prefix, suffix = TEXT[:at], TEXT[TEXT.index("    @property") :]
+    first = session.suggest(prefix, suffix)
+    for handle in session.idle(prefix, suffix):
+        engine.wait(handle)
+    accepted = session.suggest(prefix + first.text, suffix)
+    assert accepted.rule == "typed through" or not accepted.text
+    longer = prefix + "x = 1\n        y = 2\n        "
+    session.suggest(longer, suffix)
+    warmed = [engine.wait(handle) for handle in session.idle(longer, suffix)]
+    assert warmed and session.suggest(longer + "z", suffix).prompt_tokens
+
+
+def test_an_endless_line_is_cut(session: Session) -> None:
+    completion = session.suggest(TEXT[:300] + "\n" + "x + " * 4 * ROOM, TEXT[300:600])
+    assert completion.prompt_tokens <= session.engine.context
+
+
+def test_healing_joins_a_ragged_word(engine: Engine) -> None:
+    """`retu` is nobody's token: without healing a model can't write `rn`."""
+    prefix = "def f(x):\n    y = x + 1\n    retu"
+    healed = Session(engine, Options(max_tokens=8)).suggest(prefix, "\n\n")
+    assert healed.text.startswith("rn")
+
+
+def test_context_stands_in_front_and_stays(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "shapes.py").write_text(
+        'def area(width, height):\n    """Width times height."""\n    return width * height\n'
+    )
+    prefix = "from shapes import area\n\n\ndef both(a, b):\n    x = "
+    around = Surroundings(Repository(tmp_path), "main.py")
+    session = Session(engine, Options(max_tokens=8), around)
+    first = session.request(prefix, "\n").prompt.ids
+    shown = engine.tokenizer.decode(first)
+    assert "def area(width, height)" in shown and shown.index("def area") < shown.index("def both")
+    typed = session.request(prefix + "area(\n    y = ", "\n").prompt.ids
+    assert typed[: len(first) - 4] == first[: len(first) - 4]
+    alone = Session(engine, Options(max_tokens=8)).request(prefix, "\n").prompt.ids
+    assert first[-len(alone) :] == alone
+
+
+def test_accepted_answers_are_sources_of_drafts(session: Session) -> None:
+    at = TEXT.index("        self.capacity, self.held")
+    prefix, suffix = TEXT[:at], TEXT[TEXT.index("    @property") :]
+    first = session.suggest(prefix, suffix)
+    assert session.request(prefix, suffix).sources == ()
+    [accepted] = session.request(prefix + first.text + "\n", suffix).sources
+    assert session.engine.tokenizer.decode(accepted) == first.text
