@@ -103,7 +103,7 @@ def server(engine: Engine, busy: int = 0) -> Iterator[tuple[str, list[dict[str, 
 
 def complete(engine: Engine, body: dict[str, Any]) -> dict[str, Any]:
     """A completion in OpenAI's form."""
-    layout = None if body.get("suffix") else "causal"
+    layout = None if "suffix" in body else "causal"
     prompt = engine.prompt(
         body["prompt"], body.get("suffix", ""), max_tokens=body["max_tokens"], layout=layout
     )

@@ -24,6 +24,7 @@ from codegen25.evaluate.samples import Judged, Sample
 from codegen25.evaluate.sandbox import Sandbox
 from codegen25.evaluate.tasks import read_row
 from codegen25.sample.engine import Engine
+from codegen25.sample.engine import Settings as Computing
 from conftest import Run
 
 SAMPLED = ("--n", 40, "--temperatures", "1", "--max-tokens", 60, "--to-the-end")
@@ -181,7 +182,7 @@ def test_the_floor_and_a_model_fill_holes(
 def test_an_endpoint_answers_like_the_engine(
     run: Run, holes: Path, tasks: Path, model_dir: Path, tmp_path: Path
 ) -> None:
-    with server(Engine.load(model_dir), busy=2) as (url, asked):
+    with server(Engine.load(model_dir, Computing(kind="float32")), busy=2) as (url, asked):
         for verb, file in (("infill", holes), ("humaneval", tasks)):
             common = ("eval", verb, "--data", file, "--max-tokens", 12)
             whole = ("--to-the-end",) if verb == "humaneval" else ()

@@ -88,7 +88,7 @@ def test_other_languages_bring_their_tests_and_their_ends() -> None:
     task = read_row(row)
     assert (task.language, task.stop_words, task.entry_point) == ("sh", ("\n}",), "add")
     assert task.program("  x\n}\n").source == "add() {\n  x\n}\n"
-    assert task.program("").language == "sh"
+    assert task.program("").language == "shell"
 
 
 def test_the_sets_of_humaneval(humaneval: Path) -> None:

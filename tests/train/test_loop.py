@@ -46,6 +46,36 @@ def test_answers_weigh_what_the_recipe_says_and_the_reported_loss_does_not(recip
     assert not torch.equal(plain.model.lm_head.weight, heavy.model.lm_head.weight)
 
 
+def test_the_averaged_weights_are_what_is_saved(recipe: Path) -> None:
+    run = trainer(recipe, "m", ema="0.9", stop_after="6", save_dtype="float32")
+    assert run.run()
+    saved = weights(recipe.parent / "m")
+    for name, own in run.model.named_parameters():
+        assert torch.equal(saved[name], run.average[name])
+        assert not torch.equal(saved[name], own)
+
+
+def test_a_gradient_that_is_no_number_stops_before_the_step(recipe: Path) -> None:
+    run = trainer(recipe, "m")
+    run.save()
+    before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
+    handle = run.model.model.norm.weight.register_hook(lambda gradient: gradient * torch.inf)
+    with pytest.raises(UserError, match=r"gradient's norm is (inf|nan) at step 0; .*stands"):
+        run.train_step()
+    handle.remove()
+    assert all(torch.equal(before[name], p) for name, p in run.model.named_parameters())
+
+
+def test_a_run_killed_before_its_first_checkpoint_leaves_no_entries(recipe: Path) -> None:
+    run = trainer(recipe, "m", stop_after="2")
+    run.out.mkdir()
+    (run.out / "log.jsonl").write_text('{"step": 1, "loss": 3.0}\n')
+    assert trainer(recipe, "m", stop_after="2").run()
+    lines = (run.out / "log.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines if '"loss"' in line]
+    assert steps == [1, 2]
+
+
 def test_training_lowers_the_loss_and_leaves_a_model(recipe: Path) -> None:
     run = trainer(recipe, "m", epochs="4.0")
     before = run.evaluate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import urllib.error
 import urllib.request
@@ -59,7 +60,7 @@ class Endpoint:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def complete(
-        self, prompt: str, suffix: str = "", *, temperature: float, seed: int,
+        self, prompt: str, suffix: str | None = None, *, temperature: float, seed: int,
         stop: Sequence[str] = (), max_tokens: int | None = None,
     ) -> tuple[str, str, int]:  # fmt: skip
         """One answer: its text, "end" or "length", and its tokens where the server says them."""
@@ -68,7 +69,7 @@ class Endpoint:
             "max_tokens": max_tokens or self.settings.max_tokens,
             "temperature": temperature, "top_p": self.settings.top_p,
         }  # fmt: skip
-        if suffix:
+        if suffix is not None:  # an empty one asks for an infill too
             body["suffix"] = suffix
         if stop:
             body["stop"] = list(stop[:MOST_STOPS])
@@ -90,7 +91,7 @@ class Endpoint:
             words = task.stop_words or STOP_WORDS
         text, reason, tokens = self.complete(
             shown(task, settings),
-            task.suffix,
+            task.suffix if task.infill else None,
             temperature=wanted.temperature,
             seed=wanted.seed(settings.seed),
             stop=words,
@@ -107,6 +108,8 @@ class Endpoint:
         """One request; a server that is busy or fails is asked again, later and later."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
+        if key := os.environ.get("OPENAI_API_KEY"):
+            headers["Authorization"] = f"Bearer {key}"
         said = ""
         for attempt in range(self.tries if body is not None else 1):
             if attempt:

@@ -5,7 +5,6 @@ A process computes with one thread, so a sample is the same whatever their numbe
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from codegen25.evaluate.tasks import Task
 from codegen25.evaluate.truncate import enough
 from codegen25.sample.engine import Engine
 from codegen25.sample.engine import Settings as Computing
+from codegen25.sample.native.runner import cores
 from codegen25.sample.options import Sampling
 from codegen25.sample.request import Priority, Request
 
@@ -38,16 +38,18 @@ class Local:
         self.computing = Computing(kind=settings.weights, threads=threads)
         self.engine = Engine.load(folder, self.computing)
         self.alone = size > LARGE or self.engine.on_gpu
-        self.workers = 1 if self.alone else workers or len(os.sched_getaffinity(0))
+        self.workers = 1 if self.alone else workers or cores()
         self._sum = weights_sha256(folder)
 
     @property
     def conditions(self) -> dict[str, object]:
         """See `Generator`."""
+        runner = self.engine.runner
         return {
             "model": self.folder.name,
             "weights_sha256": self._sum,
-            "weights": self.engine.runner.kind,
+            "weights": runner.kind,
+            "device": runner.device,
         }
 
     def generate(self, wanted: Sequence[Wanted]) -> Iterator[Sample]:
@@ -91,6 +93,7 @@ def answers(engine: Engine, wanted: Sequence[Wanted], settings: Settings) -> Ite
             if settings.to_the_end or each.task.infill
             else partial(_enough, task=each.task, settings=settings),
             priority=Priority.BATCH,
+            draft=False,  # by torch a pass over several tokens rounds otherwise than single ones
         )
         for each in wanted
     ]

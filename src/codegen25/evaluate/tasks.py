@@ -111,6 +111,13 @@ def _assertions(row: Row) -> Task:
     )
 
 
+_LANGUAGES = {
+    "py": "python", "sh": "shell", "bash": "shell", "js": "javascript", "pl": "perl",
+    "rb": "ruby", "jl": "julia", "rkt": "racket",
+}  # fmt: skip
+"""MultiPL-E's names of languages."""
+
+
 def _multipl_e(row: Row) -> Task:
     name = row.get("name") or row["task_id"]
     entry = re.match(r"[A-Za-z]+_\d+_(\w+)", str(name))
@@ -121,7 +128,7 @@ def _multipl_e(row: Row) -> Task:
             canonical_solution=str(row.get("canonical_solution", "")),
             test=str(row["tests"]),
             entry_point=entry[1] if entry else "",
-            language=str(row["language"]),
+            language=_LANGUAGES.get(str(row["language"]), str(row["language"])),
             stop_words=tuple(map(str, row.get("stop_tokens") or ())),
         )
     )

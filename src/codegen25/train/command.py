@@ -16,6 +16,7 @@ from codegen25.models import PERSONAL
 from codegen25.train import own, parallel, precision, state
 from codegen25.train import recipe as recipes
 from codegen25.train.loop import Probe, Progress, Trainer
+from codegen25.train.parallel import World
 from codegen25.train.recipe import Recipe
 from codegen25.train.rows import Rows
 from codegen25.train.spans import realised
@@ -39,48 +40,62 @@ def run(
     """
     if len(names) != 1:
         raise UserError(f"{' '.join(names)}: one recipe a run")
-    (recipe,) = names
+    world = parallel.join()
+    try:
+        _run_one(names[0], out, data, overrides, resume, spans, prober, world)
+    finally:
+        parallel.leave()
+
+
+def _run_one(
+    recipe: str, out: Path | None, data: Sequence[str], overrides: Sequence[str], resume: bool,
+    spans: bool, prober: Prober, world: World,
+) -> None:  # fmt: skip
     personal = out is None and recipe == PERSONAL
     out = own.personal_folder() if personal else out
     if out is None:
         raise UserError("--out: name the model directory to write")
-    if personal and not resume:
+    if personal and not resume and world.first:
         shutil.rmtree(out, ignore_errors=True)
+    world.wait()
     if not spans and not resume and (state.steps(out) or (out / "config.json").exists()):
         raise UserError(f"{out} exists already; go on from it with --resume or name another")
-    loaded = _recipe(recipe, out, data, settings.pairs(overrides))
-    finished = _run(loaded, out, resume, spans, prober)
-    if personal and finished:
+    loaded = _recipe(recipe, out, data, settings.pairs(overrides), world)
+    finished = _run(loaded, out, resume, spans, prober, world)
+    if personal and finished and world.first:
         print(f"saved {own.put_in_place(out)}, which `complete` uses from now on")
 
 
-def _recipe(name: str, out: Path, data: Sequence[str], overrides: dict[str, str]) -> Recipe:
+def _recipe(
+    name: str, out: Path, data: Sequence[str], overrides: dict[str, str], world: World
+) -> Recipe:
     """The recipe, on a corpus made of `data` if there is some."""
     path = recipes.find(name)
     if not data:
         return recipes.load(path, overrides)
     nowhere = {"corpus": "''", "tokenizer": "''"}
     init = recipes.load(path, nowhere | overrides).init
-    corpus = own.prepared(data, out, init, print)
+    if world.first:  # one rank makes it, the others find it made
+        own.prepared(data, out, init, print)
+    world.wait()
+    corpus = own.prepared(data, out, init, lambda text: None)
     made = {"corpus": str(corpus), "tokenizer": str(corpus / TOKENIZER)}
     return recipes.load(path, made | overrides)
 
 
-def _run(loaded: Recipe, out: Path, resume: bool, spans: bool, prober: Prober) -> bool:
+def _run(
+    loaded: Recipe, out: Path, resume: bool, spans: bool, prober: Prober, world: World
+) -> bool:
     """Train on this process and those beside it; whether the run was finished comes back."""
-    world = parallel.join()
-    try:
-        trainer = Trainer(loaded, out, world)
-        if spans:
-            if not isinstance(trainer.rows, Rows):
-                raise UserError("--spans shows span corruption, and this recipe trains on pairs")
-            print(realised(trainer.rows), end="")
-            return False
-        finished = _train(trainer, resume, prober(Path(trainer.recipe.corpus), trainer.infill))
-        world.wait()  # a rank that leaves early takes the connections of the others along
-        return finished
-    finally:
-        parallel.leave()
+    trainer = Trainer(loaded, out, world)
+    if spans:
+        if not isinstance(trainer.rows, Rows):
+            raise UserError("--spans shows span corruption, and this recipe trains on pairs")
+        print(realised(trainer.rows), end="")
+        return False
+    finished = _train(trainer, resume, prober(Path(trainer.recipe.corpus), trainer.infill))
+    world.wait()  # a rank that leaves early takes the connections of the others along
+    return finished
 
 
 def _train(trainer: Trainer, resume: bool, probe: Probe) -> bool:

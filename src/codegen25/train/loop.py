@@ -212,6 +212,11 @@ class Trainer:
             )
         parallel.sum_gradients(self.model, self.world)
         norm = self._clip()
+        if not math.isfinite(norm):
+            raise UserError(
+                f"the gradient's norm is {norm} at step {self.step}; {self._last_good()}; lower "
+                f"the learning rates or look at that batch (rows {self._row_names()})"
+            )
         factor = self.recipe.schedule.factor(self.step, self.steps)
         for each in self.optimizers:
             for group in each.param_groups:
@@ -256,6 +261,8 @@ class Trainer:
         """
         saved = time.monotonic()
         self.out.mkdir(parents=True, exist_ok=True)
+        if self.world.first and self.step == 0:
+            self.log.rewind(0)  # of a run that was killed before it saved anything
         with _interruptible() as stopped:
             while self.step < self.end and not self.world.any(stopped()):
                 start = time.monotonic()
@@ -371,8 +378,12 @@ class Trainer:
             self.world.wait()
             tensors = state.tensors(self.model, self.optimizers, self.average)
             state.write_tensors(staging / state.STATE, tensors, self.world.size == 1)
+            weights: dict[str, Tensor] = {}
             with self._averaged():
-                weights = {name: parallel.whole(t) for name, t in merged_state(self.model).items()}
+                for name, tensor in merged_state(self.model).items():
+                    full = parallel.whole(tensor)  # of all ranks, so every rank asks
+                    if self.world.first:  # a copy: the average is about to leave again
+                        weights[name] = full.detach().to("cpu", copy=True)
             if self.world.first:
                 self._write_model(staging, weights)
                 seal(staging)

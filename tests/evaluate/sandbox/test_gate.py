@@ -11,6 +11,9 @@ from codegen25.evaluate.sandbox.inside.settings import LEVELS
 from codegen25.evaluate.sandbox.pool import FIRST
 
 HARMFUL = [
+    "import calendar\ncalendar.setfirstweekday(6)", "import calendar\ncalendar.mdays[2] = 29",
+    "import decimal\ndecimal.getcontext().traps[decimal.Inexact] = True",
+    "import copy\ncopy.dispatch_table[int] = str",
     "import sys", "import os", "import ctypes", "from gc import get_objects", "import typing, gc",
     "exec('1')", "eval('1')", "__import__('os')", "open('a')", "getattr(1, 'real')",
     "().__class__.__base__", "import math\nmath.floor = 1", "import math\ndel math.floor",

@@ -113,11 +113,19 @@ def tasks(path: Path) -> dict[str, Mapping[str, Any]]:
     """The tasks of a data file, or of every .jsonl and .jsonl.gz of a folder, by task id."""
     files = sorted(path.glob("*.jsonl*")) if path.is_dir() else [path]
     found: dict[str, Mapping[str, Any]] = {
-        str(row["task_id"]): row for file in files for row in lines(file) if "task_id" in row
+        name: row for file in files for row in lines(file) if (name := _task_id(row)) is not None
     }
     if not found:
         raise UserError(f"{path}: no tasks in it (lines of JSON with a task_id)")
     return found
+
+
+def _task_id(row: Mapping[str, Any]) -> str | None:
+    """What a task's samples call it: MultiPL-E says `name`, MBPP gives a bare number."""
+    name = row.get("task_id", row.get("name"))
+    if name is None:
+        return None
+    return f"Mbpp/{name}" if str(name).isdigit() else str(name)
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:

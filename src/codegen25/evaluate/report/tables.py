@@ -29,11 +29,12 @@ NOTES = {
 }
 HEADS = {
     "exact_match": "exact match", "edit_similarity": "edit similarity", "stop_rate": "stop rate",
+    "suffix_gain": "suffix gain, bits", "right_then_more": "right then more",
     "suffix_echo": "suffix echo", "stop_gap": "stop gap", "bits_per_byte": "bits per byte",
     "saved": "keys saved", "completed": "written by completion", "wrong": "wrong shows",
     "p50_ms": "p50 ms", "p95_ms": "p95 ms",
 }  # fmt: skip
-PLAIN = frozenset({"bits_per_byte", "p50_ms", "p95_ms"})
+PLAIN = frozenset({"bits_per_byte", "suffix_gain", "p50_ms", "p95_ms"})
 COUNTS = frozenset({"characters", "keys", "requests", "shown", "accepted", "wrong"})
 ORDER = (
     "pass@1", "pass@10", "pass@100", "exact_match", "edit_similarity", "stop_rate", "overrun",

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from codegen25.evaluate.endpoint import Endpoint
-from codegen25.evaluate.generate import Settings
+from codegen25.evaluate.generate import Settings, weights_sha256
 from codegen25.evaluate.typing.replay import Ask
 
 
@@ -25,9 +25,7 @@ class Timed:
 
 
 def of_model(name: str, max_tokens: int, layout: str | None) -> tuple[Ask, dict[str, str]]:
-    """A model's greedy completions, and what it is."""
-    import torch
-
+    """A model's greedy completions as people get them, and what it is."""
     from codegen25.models import resolve
     from codegen25.sample.engine import Engine
 
@@ -40,7 +38,9 @@ def of_model(name: str, max_tokens: int, layout: str | None) -> tuple[Ask, dict[
     return ask, {
         "model": folder.resolve().name,
         "layout": layout or engine.form.layouts[0].value,
-        "threads": str(torch.get_num_threads()),
+        "weights": engine.runner.kind,
+        "computing": engine.runner.name,
+        "weights_sha256": weights_sha256(folder),
     }
 
 

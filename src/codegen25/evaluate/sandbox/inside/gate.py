@@ -13,9 +13,8 @@ from types import CodeType
 _MODULES = frozenset(
     {
         "math", "cmath", "typing", "collections", "itertools", "functools", "string", "re",
-        "random", "heapq", "bisect", "copy", "statistics", "fractions", "decimal", "datetime",
-        "hashlib", "json", "numbers", "enum", "dataclasses", "textwrap", "time", "calendar",
-        "abc", "__future__",
+        "random", "heapq", "bisect", "copy", "statistics", "fractions", "datetime", "hashlib",
+        "json", "numbers", "enum", "dataclasses", "textwrap", "time", "abc", "__future__",
     }
 )  # fmt: skip
 _NAMES = frozenset(
@@ -25,7 +24,7 @@ _NAMES = frozenset(
         "get_type_hints", "ForwardRef", "sys", "os", "modules", "builtins", "types", "inspect",
         "codecs", "copyreg", "importlib", "tb_frame", "tb_next", "gi_frame", "gi_code", "cr_frame",
         "cr_code", "ag_frame", "ag_code", "f_back", "f_globals", "f_builtins", "f_locals", "mro",
-        "register", "cache_clear", "setstate", "with_traceback", "sleep",
+        "register", "dispatch_table", "cache_clear", "setstate", "with_traceback", "sleep",
     }
 )  # fmt: skip
 _DUNDERS = frozenset({"__name__", "__module__", "__qualname__", "__doc__", "__annotations__"})

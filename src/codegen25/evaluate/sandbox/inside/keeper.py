@@ -81,9 +81,7 @@ class Keeper:
         watch = self._watch(child, asked)
         said, reason = scripts.listen(read, watch, self._settings.output)
         os.close(read)
-        while (
-            not reason and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-        ):
+        while not reason and not ended(child):
             time.sleep(min(watch.pause(), 0.02))
             reason = watch.over()
         self._report(child, not reason, {"reason": reason, "said": said})
