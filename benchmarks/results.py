@@ -32,7 +32,10 @@ LARGER = [
     "--shape", "350m", "--rounds", "1", "--new", "1", "--new", "64",
     "--peer", "OpenVINO int8", "--peer", "llama.cpp Q8_0",
 ]  # fmt: skip
-TYPING = ["--model", "default", "--model", "97m"]
+TYPING = ["--model", "default"]
+TYPING_97M = [
+    "--model", "97m", "--keystrokes", "20", "--peer-keystrokes", "2", "--peer", "llama.cpp Q8_0",
+]  # fmt: skip
 INFILL = "HumanEval-SingleLineInfilling.jsonl.gz"
 SPANS = "HumanEval-RandomSpanInfillingLight.jsonl.gz"
 HEAD = "# Results\n\nWritten by `python benchmarks/results.py`; each section says when and where.\n"
@@ -135,6 +138,12 @@ def sections(humaneval: Path, corpus: Path, source: Path, peers: str) -> dict[st
             "`src/codegen25/bench/typing.py`.",
             f"codegen25 bench typing {' '.join(TYPING)} --peers-python peers/bin/python",
             [*cli, "bench", "typing", *TYPING, "--peers-python", peers],
+        ),
+        "typing-97m": Section(
+            "Typing with 97 million parameters",
+            "Random weights.",
+            f"codegen25 bench typing {shlex.join(TYPING_97M)} --peers-python peers/bin/python",
+            [*cli, "bench", "typing", *TYPING_97M, "--peers-python", peers],
         ),
         "throughput": Section(
             "Samples for an evaluation",
