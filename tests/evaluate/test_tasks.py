@@ -86,7 +86,7 @@ def test_other_languages_bring_their_tests_and_their_ends() -> None:
         "tests": '[ "$(add 1 2)" = 3 ] || exit 1\n', "stop_tokens": ["\n}"],
     }  # fmt: skip
     task = read_row(row)
-    assert (task.language, task.stop_words, task.entry_point) == ("sh", ("\n}",), "add")
+    assert (task.language, task.stop_words, task.entry_point) == ("shell", ("\n}",), "add")
     assert task.program("  x\n}\n").source == "add() {\n  x\n}\n"
     assert task.program("").language == "shell"
 
