@@ -54,6 +54,11 @@ class Answer:
         return self._forced is None and not sampling.adjusts and not sampling.logprobs
 
     @property
+    def undrafted(self) -> bool:
+        """Whether nothing was looked up for it yet."""
+        return self._lookup is None
+
+    @property
     def uniform(self) -> float:
         """The next draw's number."""
         return self.uniforms[len(self.ids)]

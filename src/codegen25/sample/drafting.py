@@ -25,6 +25,10 @@ SHORTEST = 3
 they pay where a drafted token costs less than a fifth of a step."""
 ROOM = 8192
 """Tokens that a lookup is built from, at most; about 5 MB."""
+OFTEN = 0.3
+"""Share of the passes that find a draft, on code; see docs/log.md."""
+BUILD_MS = 0.005
+"""What a token costs a lookup's building."""
 MOST_MATCHES = 4
 """Matches that are tried for a draft, from the longest."""
 
@@ -202,6 +206,11 @@ class Gate:
     def acceptance(self) -> float:
         """The chance that a drafted token is accepted, as learned."""
         return self._accepted / self._tried
+
+    def saves(self, tokens: int) -> float:
+        """Milliseconds that drafting may be expected to save on so many tokens."""
+        gain, _ = self._best(self.acceptance)
+        return max(0.0, 1 - 1 / gain) * OFTEN * tokens * self._times[0] if gain > 0 else 0.0
 
     def timed(self, drafted: int, ms: float) -> None:
         """A pass over one token and `drafted` more (0: a plain step) took `ms` milliseconds."""

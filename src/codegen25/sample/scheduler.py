@@ -15,7 +15,7 @@ import numpy as np
 from codegen25.errors import UserError
 from codegen25.sample.answer import Answer, require_ids
 from codegen25.sample.cache import WORTH, Cache
-from codegen25.sample.drafting import Gate
+from codegen25.sample.drafting import BUILD_MS, Gate
 from codegen25.sample.healing import Vocabulary
 from codegen25.sample.request import BusyError, Completion, Handle
 from codegen25.sample.runner import Run, Runner
@@ -233,7 +233,13 @@ class Scheduler:
             return []
         left = answer.request.max_tokens - len(answer.ids) - 1
         width = min(self.gate.width(), left)
-        return answer.draft(width) if width > 0 else []
+        if width <= 0 or (answer.undrafted and not self._pays(answer, left)):
+            return []
+        return answer.draft(width)
+
+    def _pays(self, answer: Answer, left: int) -> bool:
+        """Whether drafting may save more than it costs to build the look-up first."""
+        return self.gate.saves(left) > BUILD_MS * len(answer.prompt)
 
     # ------------------------------------------------------------------------------- going out
 
