@@ -34,7 +34,8 @@ LARGER = [
 ]  # fmt: skip
 TYPING = ["--model", "default"]
 TYPING_97M = [
-    "--model", "97m", "--keystrokes", "20", "--peer-keystrokes", "2", "--peer", "llama.cpp Q8_0",
+    "--model", "97m", "--files", "6", "--keystrokes", "20", "--peer-keystrokes", "3",
+    "--peer", "llama.cpp Q8_0",
 ]  # fmt: skip
 INFILL = "HumanEval-SingleLineInfilling.jsonl.gz"
 SPANS = "HumanEval-RandomSpanInfillingLight.jsonl.gz"
