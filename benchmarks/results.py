@@ -136,7 +136,7 @@ def sections(humaneval: Path, corpus: Path, source: Path, peers: str) -> dict[st
             "Typing",
             "Real files typed character by character, 1,200 tokens before the cursor and 400 after "
             "it (the shipped model sees what its context holds). What the rows are stands in "
-            "`src/codegen25/bench/typing.py`.",
+            "`src/codegen25/bench/keystrokes.py`.",
             f"codegen25 bench typing {' '.join(TYPING)} --peers-python peers/bin/python",
             [*cli, "bench", "typing", *TYPING, "--peers-python", peers],
         ),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from codegen25.bench import latency, roofline, throughput, typing
+from codegen25.bench import keystrokes, latency, roofline, throughput
 from conftest import Run
 
 FLOOR = roofline.Roofline(1e11, 1e10, 1e10, 2e11, 1e10)
@@ -60,7 +61,7 @@ def test_the_floor_is_matrices_attention_and_bytes() -> None:
 
 
 def test_typing_counts_what_is_recomputed() -> None:
-    rows = typing.table("default", 1, 25, 5, 4, 1, [], "python")
+    rows = keystrokes.table("default", 1, 25, 5, 4, 1, [], "python")
     assert [row["engine"] for row in rows] == ["ours", "ours, every key computed"]
     assert rows[1]["keystrokes"] == 25 and rows[1]["recomputed, median"] <= 2
 
@@ -73,3 +74,10 @@ def test_throughput_is_beside_transformers(tmp_path: Path) -> None:
     rows = throughput.table(path, "default", 1, 2, 1, str(tmp_path / "python"))
     assert [row["tokens"] for row in rows[:2]] == [128, 128]
     assert "not run" in rows[2]["engine"]
+
+
+def test_files_that_are_run_by_themselves_hide_no_module_of_python() -> None:
+    """A script's folder comes first on its path: a typing.py in it would break every other."""
+    folder = Path(latency.__file__).parent
+    names = {path.stem for path in (*folder.glob("*.py"), *folder.glob("engines/*.py"))}
+    assert not names & sys.stdlib_module_names
