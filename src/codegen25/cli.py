@@ -568,9 +568,9 @@ def bench_typing(
     peers_python: Annotated[str, typer.Option(help="The Python that has them.")] = sys.executable,
 ) -> None:
     """What a keystroke costs in an editor, beside llama.cpp on the same weights."""
-    from codegen25.bench import keystrokes
+    from codegen25.bench.keystrokes import run as type_again
 
-    keystrokes.run(
+    type_again(
         models or ["default"], files, keystrokes, peer_keystrokes, new, threads, peers,
         peers_python,
     )  # fmt: skip

@@ -81,3 +81,11 @@ def test_files_that_are_run_by_themselves_hide_no_module_of_python() -> None:
     folder = Path(latency.__file__).parent
     names = {path.stem for path in (*folder.glob("*.py"), *folder.glob("engines/*.py"))}
     assert not names & sys.stdlib_module_names
+
+
+def test_the_verb_types(run: Run) -> None:
+    code, out, _ = run(
+        "bench", "typing", "--files", "1", "--keystrokes", "3", "--new", "2", "--threads", "1",
+        "--peer", "none",
+    )  # fmt: skip
+    assert code == 0 and "| ours, every key computed | 3 |" in out
