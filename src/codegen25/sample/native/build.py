@@ -20,7 +20,8 @@ from pathlib import Path
 SOURCES = ("model.cpp", "attention.h", "linear.h", "pool.h", "simd.h")
 FLAGS = ("-std=c++20", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-DNDEBUG")
 SWITCH = "CODEGEN25_KERNELS"
-"""Set to "off" to compute with torch, to "portable" to compile without this CPU's extensions."""
+"""Set to "off" to compute with torch, to "portable" to compile without this CPU's extensions, to
+"avx512" to use its widest."""
 PATIENCE = 180
 """Seconds a compiler may take."""
 
@@ -72,7 +73,11 @@ def _for_this_cpu() -> tuple[str, ...]:
     # Apple's clang knows its own CPUs by -mcpu alone. Where lanes are written out for the CPU, -O3
     # makes the same loops in twice the time.
     arm = platform.machine().lower() in ("arm64", "aarch64")
-    return ("-O3", "-mcpu=native") if arm else ("-O2", "-march=native")
+    if arm:
+        return ("-O3", "-mcpu=native")
+    # The AVX-512 lanes were compiled and never run; who has such a CPU may ask for them.
+    wide = () if os.environ.get(SWITCH) == "avx512" else ("-mno-avx512f",)
+    return ("-O2", "-march=native", *wide)
 
 
 def _fingerprint(compiler: Compiler) -> str:
