@@ -157,6 +157,44 @@ def complete(
 
 
 @app.command()
+def serve(
+    model: Model = "default",
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at; 0 takes a free one.")] = 8025,
+    engine: Annotated[str, typer.Option(help="codegen25, or llama.cpp for a GGUF.")] = "codegen25",
+    weights: Weights = "auto",
+    threads: Annotated[int, typer.Option(help="0: all cores.")] = 0,
+    cache_mb: Annotated[
+        int, typer.Option(help="Memory for keys and values; 0: by what is free.")
+    ] = 0,
+    queue: Annotated[int, typer.Option(help="Requests that may wait; more are told to.")] = 256,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keys, one a line; also $CODEGEN25_API_KEY."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A further name of this server.")
+    ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=DIR", help="A further model, asked for by its name."),
+    ] = None,
+    keep_accepted: Annotated[
+        bool, typer.Option("--keep-accepted", help="Keep accepted completions to train on.")
+    ] = False,
+) -> None:
+    """Serve editors and tools on this machine: OpenAI, llama.cpp, Ollama, Tabby and more."""
+    from codegen25.serve.command import Options, run
+
+    run(
+        Options(
+            model, host, port, engine, weights, threads, cache_mb, queue, api_key_file,
+            tuple(allow_host or ()), tuple(adapter or ()), keep_accepted,
+        )
+    )  # fmt: skip
+
+
+@app.command()
 def data(
     sources: Annotated[
         list[str] | None,

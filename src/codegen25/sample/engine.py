@@ -19,13 +19,23 @@ from codegen25.sample.cache import Cache
 from codegen25.sample.load import runner_for
 from codegen25.sample.loop import Loop
 from codegen25.sample.options import Sampling, check_samples
-from codegen25.sample.request import DEFAULT_MAX_TOKENS, Completion, Handle, Piece, Request
+from codegen25.sample.request import (
+    DEFAULT_MAX_TOKENS,
+    Completion,
+    Handle,
+    Piece,
+    Request,
+    TokenLogprobs,
+)
 from codegen25.sample.runner import Run, Runner
+from codegen25.sample.sampling import logprobs
 from codegen25.sample.scheduler import Scheduler
 from codegen25.tokenizer import Tokenizer
 
 CACHE_SHARE, MOST_CACHE = 0.25, 1 << 30
 """Keys and values take at most this share of the free memory and at most so many bytes."""
+SCORED = 64
+"""Ids that are scored in one pass; others may ask between two."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +230,32 @@ class Engine(Loop):
         with self.alone():
             keys = self.runner.allocate(len(ids))
             return self.runner.forward([Run(keys, 0, ids, len(ids) - start)]).copy()
+
+    def score(self, ids: Sequence[int], top: int = 1) -> list[TokenLogprobs]:
+        """What the model gives every id but the first: its log-probability and the `top` best."""
+        require_ids(list(ids), self.runner.config.vocab_size)
+        if not 1 <= len(ids) <= self.context:
+            raise UserError(f"{len(ids)} ids; the model takes 1 to {self.context}")
+        found: list[TokenLogprobs] = []
+        keys = self.runner.allocate(len(ids))
+        for start in range(0, len(ids) - 1, SCORED):
+            part = ids[start : min(start + SCORED, len(ids) - 1)]
+            with self.alone():
+                rows = self.runner.forward([Run(keys, start, part, len(part))]).copy()
+            for row, token in zip(rows, ids[start + 1 :], strict=False):
+                own, best = logprobs(row, token, top)
+                found.append(TokenLogprobs(token, own, tuple(best)))
+        return found
+
+    @property
+    def requests(self) -> tuple[int, int]:
+        """Requests being answered, and waiting."""
+        return self.scheduler.load
+
+    @property
+    def kept(self) -> tuple[int, int]:
+        """Sequences whose keys and values are kept, and the bytes they take."""
+        return len(self.cache.slots), self.cache.bytes
 
 
 def _note(ended: deque[int], index: int, _: Handle) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,14 @@ class Vocabulary:
                 "token healing and a given beginning need; do without them"
             )
 
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> Vocabulary:
+        """A tokenizer's; it is made once."""
+        found = _MADE.get(tokenizer)
+        if found is None:
+            found = _MADE[tokenizer] = cls(tokenizer)
+        return found
+
     def bytes_of(self, token: int) -> bytes | None:
         """What an ordinary token stands for; None for a special token or a spare id."""
         return self._bytes.get(token)
@@ -65,6 +74,9 @@ class Vocabulary:
     def tail(self, text: str, tokens: int) -> bytes:
         """The last bytes of `text`, enough for that many tokens."""
         return text[-tokens * self._longest :].encode("utf-8", "surrogatepass")
+
+
+_MADE: WeakKeyDictionary[Tokenizer, Vocabulary] = WeakKeyDictionary()
 
 
 def heal(text: str, ids: Sequence[int], vocabulary: Vocabulary) -> tuple[list[int], bytes]:

@@ -119,7 +119,7 @@ class Scheduler:
             return False
         try:
             if request.forced and self._vocabulary is None:
-                self._vocabulary = Vocabulary(self.tokenizer)
+                self._vocabulary = Vocabulary.of(self.tokenizer)
             self._active.append(Answer(handle, slot, self.tokenizer, self._vocabulary))
         except Exception:
             self.cache.release(slot)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from codegen25.errors import UserError
 from codegen25.infill import Layout, Prompt
@@ -67,6 +68,17 @@ class _Past:
         return text[len(typed) :] if len(typed) < len(text) and text.startswith(typed) else None
 
 
+class Around(Protocol):
+    """What a session shows the model of other files; `path` is the file's own."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def budget(self) -> int: ...
+    def ids(self, prefix: str, suffix: str, tokenizer: Tokenizer) -> list[int]:
+        """Ids that stand before the prompt, at most `budget`."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """The repository around a file, `path` within it; at most `budget` tokens are shown of it."""
@@ -88,13 +100,13 @@ class Session:
         self,
         engine: Engine,
         options: Options | None = None,
-        surroundings: Surroundings | None = None,
+        surroundings: Around | None = None,
     ) -> None:
         self.engine, self.options = engine, options or Options()
         self._surroundings, self._pinned = surroundings, Pinned()
         layouts = [layout for layout in APPENDING if layout in engine.form.layouts]
         self.layout = layouts[0]
-        self._vocabulary = Vocabulary(engine.tokenizer) if self.options.heal else None
+        self._vocabulary = Vocabulary.of(engine.tokenizer) if self.options.heal else None
         self._anchor: _Anchor | None = None
         self._past: deque[_Past] = deque(maxlen=REMEMBERED)
         self._running: tuple[str, str, Handle] | None = None
@@ -103,14 +115,25 @@ class Session:
 
     def suggest(self, prefix: str, suffix: str) -> Completion:
         """The completion between `prefix` and `suffix`; one typed through costs nothing."""
+        if (known := self.recall(prefix, suffix)) is not None:
+            return known
+        completion = self._attached(prefix, suffix)
+        return completion if completion is not None else self._asked(prefix, suffix)
+
+    def recall(self, prefix: str, suffix: str) -> Completion | None:
+        """What is left of an earlier answer that the typing agrees with."""
         for past in reversed(list(self._past)):
             if (rest := past.rest(prefix, suffix)) is not None:
                 return replace(
                     past.completion, text=rest, tokens=0, prefill_ms=0.0, decode_ms=0.0,
                     cached_tokens=past.completion.prompt_tokens, rule="typed through",
                 )  # fmt: skip
-        completion = self._attached(prefix, suffix)
-        return completion if completion is not None else self._asked(prefix, suffix)
+        return None
+
+    def remember(self, prefix: str, suffix: str, completion: Completion) -> None:
+        """Keep an answer to a request of `request`'s, whoever has brought it forward."""
+        if completion.text and completion.stop_reason != "cancelled":
+            self._past.append(_Past(prefix, suffix, completion))
 
     def begin(self, prefix: str, suffix: str) -> Handle:
         """Start an answer without waiting; a later `suggest` that agrees with it attaches to it."""
@@ -183,9 +206,8 @@ class Session:
         return next((rest for rest in rests if rest is not None), None)
 
     def _remember(self, prefix: str, suffix: str, handle: Handle) -> None:
-        completion = handle.completion
-        if completion is not None and completion.text and completion.stop_reason != "cancelled":
-            self._past.append(_Past(prefix, suffix, completion))
+        if handle.completion is not None:
+            self.remember(prefix, suffix, handle.completion)
 
     # ----------------------------------------------------------------------------------- prompt
 

@@ -1,0 +1,48 @@
+"""What serves behind the dialects: our engine, or llama.cpp's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from codegen25.infill import Format, Prompt
+from codegen25.sample.request import Completion, Piece, Request
+from codegen25.tokenizer import Tokenizer
+
+
+class Backend(Protocol):
+    """A model that answers requests from coroutines. `sample.engine.Engine` is one, started."""
+
+    tokenizer: Tokenizer
+    form: Format
+    context: int
+
+    def prompt(
+        self,
+        prefix: str,
+        suffix: str,
+        *,
+        max_tokens: int,
+        layout: str | None = None,
+        front: Sequence[int] = (),
+    ) -> Prompt:
+        """See `Engine.prompt`."""
+
+    async def ask(
+        self, request: Request, on_piece: Callable[[Piece], None] | None = None
+    ) -> Completion:
+        """See `Loop.ask`: `on_piece` is called in the event loop."""
+
+    @property
+    def requests(self) -> tuple[int, int]:
+        """Requests being answered, and waiting."""
+
+    @property
+    def kept(self) -> tuple[int, int]:
+        """Sequences in the cache, and the bytes they take."""
+
+    def start(self) -> None:
+        """Begin to answer."""
+
+    def close(self) -> None:
+        """End; what is under way fails."""

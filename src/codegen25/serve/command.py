@@ -1,0 +1,163 @@
+"""`codegen25 serve`: from options to a server that runs until it is told to end."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codegen25.errors import UserError
+from codegen25.models import resolve
+from codegen25.serve.guard import Rules
+
+if TYPE_CHECKING:
+    from codegen25.serve.backend import Backend
+
+KEYS_VARIABLE = "CODEGEN25_API_KEY"
+GRACE_SECONDS = 5
+HEADER_BYTES = 32 << 10
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    model: str = "default"
+    host: str = "127.0.0.1"
+    port: int = 8025
+    engine: str = "codegen25"
+    weights: str = "auto"
+    threads: int = 0
+    cache_mb: int = 0
+    queue: int = 256
+    api_key_file: Path | None = None
+    allow_hosts: tuple[str, ...] = ()
+    adapters: tuple[str, ...] = ()
+    keep_accepted: bool = False
+
+
+def run(options: Options) -> None:
+    """Serve until interrupted. Everything that can be refused is refused before the port opens."""
+    try:
+        import uvicorn
+
+        from codegen25.serve.app import build
+        from codegen25.serve.service import Service
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"serve needs {error.name}; install it with: pip install 'codegen25[serve]'"
+        ) from error
+    rules = Rules.of(options.host, options.allow_hosts, keys(options))
+    folders = models(options)
+    begun = time.perf_counter()
+
+    def load() -> Mapping[str, Backend]:
+        say(f"loading {', '.join(folders)}")
+        backends = {name: backend(folder, options) for name, folder in folders.items()}
+        port = bound.getsockname()[1]
+        say(f"ready in {time.perf_counter() - begun:.1f} s: {where(options.host, port)}")
+        return backends
+
+    service = Service(load, options.queue)
+    app = build(service, rules, at_end=lambda: setattr(server, "should_exit", True))
+    config = uvicorn.Config(
+        app, options.host, options.port, log_config=None, access_log=False, http="h11",
+        server_header=False, timeout_graceful_shutdown=GRACE_SECONDS, backlog=1024,
+        h11_max_incomplete_event_size=HEADER_BYTES, timeout_keep_alive=75,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    with listening(options) as bound:
+        server.run([bound])
+    if service.failed is not None:
+        raise service.failed
+
+
+def say(what: str) -> None:
+    """A line for whoever started the server."""
+    print(f"codegen25: {what}", file=sys.stderr, flush=True)
+
+
+def where(host: str, port: int) -> str:
+    """The server's address, to be clicked at."""
+    host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def keys(options: Options) -> tuple[str, ...]:
+    """The API keys; a server that others can reach must have one."""
+    found = os.environ.get(KEYS_VARIABLE, "").split()
+    if options.api_key_file is not None:
+        try:
+            found += options.api_key_file.read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{options.api_key_file}: no readable file of keys") from error
+        if not found:
+            raise UserError(f"{options.api_key_file}: holds no key; write one a line")
+    if any(not each.isascii() or not each.strip() for each in found):
+        raise UserError("an API key is empty or has characters outside ASCII")
+    if not found and not is_loopback(options.host):
+        raise UserError(
+            f"--host {options.host} can be reached from other machines; give --api-key-file FILE, "
+            f"or {KEYS_VARIABLE} in the environment, or serve on 127.0.0.1"
+        )
+    return tuple(found)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def models(options: Options) -> dict[str, Path]:
+    """Names and folders of what is served: the model, then the adapters as NAME=FOLDER."""
+    folder = resolve(options.model)
+    found = {folder.name: folder}
+    for each in options.adapters:
+        name, sign, place = each.partition("=")
+        if not (sign and name and place):
+            raise UserError(f"--adapter {each}: it reads NAME=FOLDER")
+        if name in found:
+            raise UserError(f"--adapter {each}: there is a model {name} already")
+        found[name] = resolve(place)
+    return found
+
+
+def backend(folder: Path, options: Options) -> Backend:
+    """A loaded model."""
+    from codegen25.sample.engine import Engine, Settings
+
+    engine = Engine.load(
+        folder, Settings("auto", options.weights, options.threads, options.cache_mb)
+    )
+    engine.tokenizer.encode("def f")  # the tokenizer's first use is slow
+    return engine
+
+
+def listening(options: Options) -> socket.socket:
+    """The bound socket; a port that is taken is a UserError."""
+    if not 0 <= options.port <= 65535:
+        raise UserError(f"--port {options.port}: it lies between 0 and 65535")
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((options.host, options.port))
+        made.listen(1024)
+    except OSError as error:
+        made.close()
+        raise UserError(
+            f"--host {options.host} --port {options.port}: can't be listened at "
+            f"({error.strerror or error}); choose another port"
+        ) from error
+    return made

@@ -1,0 +1,98 @@
+"""OpenAI's `/v1/completions`, with `suffix` honoured, and `/v1/models`.
+
+Our own fields, which other clients leave out: `layout`, `single_line`, `session` (the keystrokes of
+an editor), `top_k`, `min_p`, `repetition_penalty`; and in the answer `stop_reason`, `stop_rule` and
+`timings`.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from codegen25.sample.request import Completion
+from codegen25.serve import fields as f
+from codegen25.serve import logprobs
+from codegen25.serve.answers import ending, timings, usage
+from codegen25.serve.ask import Ask
+from codegen25.serve.dialects.openai_body import CompletionBody, ask_of, prompts_of
+from codegen25.serve.dialects.openai_choices import whole
+from codegen25.serve.reply import DONE, EVENTS, begun, event, reply, while_there
+from codegen25.serve.service import Served
+
+router = APIRouter(tags=["OpenAI"])
+
+
+@router.post("/v1/completions")
+async def completions(body: CompletionBody, request: Request) -> Response:
+    """Continue a prompt, or fill in between `prompt` and `suffix`."""
+    model = f.served(request, body.model)
+    asks = [ask_of(body, prompt, f.owner_of(request)) for prompt in prompts_of(body)]
+    head = {
+        "id": f"cmpl-{uuid.uuid4().hex[:24]}",
+        "object": "text_completion",
+        "created": int(time.time()),
+        "model": model.name,
+    }
+    if body.stream:
+        return await begun(request.receive, _events(request, model, body, asks, head), EVENTS)
+    work = whole(f.service_of(request), model, body, asks)
+    choices, usage, timings = await while_there(request.receive, work)
+    return reply({**head, "choices": choices, "usage": usage, "timings": timings})
+
+
+@router.get("/v1/models")
+async def models(request: Request) -> Response:
+    """The served models, the default first."""
+    served = f.service_of(request).models.values()
+    return reply({"object": "list", "data": [_model(each) for each in served]})
+
+
+@router.get("/v1/models/{model:path}")
+async def model_by_name(model: str, request: Request) -> Response:
+    """One served model."""
+    return reply(_model(f.served(request, model)))
+
+
+def _model(served: Served) -> dict[str, Any]:
+    return {
+        "id": served.name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "codegen25",
+        "max_model_len": served.backend.context,
+    }
+
+
+async def _events(
+    request: Request, served: Served, body: CompletionBody, asks: list[Ask], head: dict[str, Any]
+) -> AsyncIterator[bytes]:
+    service, tokenizer = f.service_of(request), served.backend.tokenizer
+    if body.echo:
+        for i, ask in enumerate(asks):
+            text = ask.prefix if ask.ids is None else tokenizer.decode(ask.ids)
+            for k in range(ask.n):
+                choice = {"index": i * ask.n + k, "text": text, "logprobs": None}
+                yield event({**head, "choices": [{**choice, "finish_reason": None}]})
+    ended: list[Completion] = []
+    async for index, piece in service.stream(served, asks):
+        last = piece.completion
+        if not piece.text and last is None:
+            continue
+        choice = {"index": index, "text": piece.text, "logprobs": None, "finish_reason": None}
+        more: dict[str, Any] = {}
+        if last is not None:
+            ended.append(last)
+            choice |= ending(last)
+            more = {"timings": timings([last])}
+            if body.logprobs is not None:  # a token's text may end in a later piece: all at the end
+                choice["logprobs"] = logprobs.legacy(last.logprobs, tokenizer, body.logprobs)
+        yield event({**head, "choices": [choice], **more})
+    if body.stream_options is not None and body.stream_options.include_usage:
+        yield event({**head, "choices": [], "usage": usage(ended, max(1, asks[0].n))})
+    yield DONE

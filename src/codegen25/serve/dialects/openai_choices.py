@@ -1,0 +1,75 @@
+"""OpenAI's choices: answers with their log-probabilities, the prompt echoed if that was asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from codegen25.sample.request import Completion
+from codegen25.serve import logprobs
+from codegen25.serve.answers import ending, timings, usage
+from codegen25.serve.ask import Ask
+from codegen25.serve.dialects.openai_body import CompletionBody
+from codegen25.serve.service import Served, Service, together
+
+
+async def whole(
+    service: Service, served: Served, body: CompletionBody, asks: list[Ask]
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """All choices, the usage and the times."""
+    found = await together(service.answers(served, ask) for ask in asks)
+    choices: list[dict[str, Any]] = []
+    for ask, completions in zip(asks, found, strict=True):
+        echo = await _echo(served, body, ask) if body.echo else None
+        for completion in _best(completions, body.n or 1):
+            choices.append(_choice(served, body, len(choices), completion, echo))
+    everything = [each for completions in found for each in completions]
+    return choices, usage(everything, max(1, asks[0].n)), timings(everything)
+
+
+@dataclass(frozen=True)
+class Echo:
+    """A prompt that is shown again."""
+
+    text: str
+    logprobs: dict[str, Any] | None
+
+
+async def _echo(served: Served, body: CompletionBody, ask: Ask) -> Echo:
+    tokenizer = served.backend.tokenizer
+    text = ask.prefix if ask.ids is None else tokenizer.decode(ask.ids)
+    if body.logprobs is None:
+        return Echo(text, None)
+    ids = list(ask.ids) if ask.ids is not None else tokenizer.encode(ask.prefix)
+    if not ids:
+        return Echo(text, logprobs.legacy([], tokenizer, body.logprobs))
+    scored = await served.score(ids, max(1, body.logprobs))
+    return Echo(text, logprobs.echoed(ids[0], scored, tokenizer, body.logprobs))
+
+
+def _best(completions: list[Completion], n: int) -> list[Completion]:
+    """The `n` answers whose tokens were likeliest, in the order they were made."""
+    if len(completions) == n:
+        return completions
+
+    def mean(completion: Completion) -> float:
+        each = [token.logprob for token in completion.logprobs]
+        return sum(each) / max(1, len(each))
+
+    kept = sorted(range(len(completions)), key=lambda i: -mean(completions[i]))[:n]
+    return [completions[i] for i in sorted(kept)]
+
+
+def _choice(
+    served: Served, body: CompletionBody, index: int, completion: Completion, echo: Echo | None
+) -> dict[str, Any]:
+    shown = None
+    if body.logprobs is not None:
+        offset = len(echo.text) if echo else 0
+        shown = logprobs.legacy(
+            completion.logprobs, served.backend.tokenizer, body.logprobs, offset
+        )
+        if echo and echo.logprobs is not None:
+            shown = logprobs.joined(echo.logprobs, shown)
+    text = (echo.text if echo else "") + completion.text
+    return {"index": index, "text": text, "logprobs": shown, **ending(completion)}
