@@ -631,6 +631,23 @@ def bench_throughput(
     throughput.run(humaneval, model, prompts, samples, threads, peers_python)
 
 
+@bench.command("serve")
+def bench_serve(
+    model: Model = "default",
+    typists: Annotated[int, typer.Option(help="People who type at once.")] = 64,
+    seconds: Annotated[float, typer.Option(help="For how long they type.")] = 300,
+    interval: Annotated[float, typer.Option(help="Mean seconds between two characters.")] = 0.5,
+    threads: Annotated[int, typer.Option(help="Of each server; 0: all cores.")] = 0,
+    peers_python: Annotated[
+        str, typer.Option(metavar="PYTHON", help="A Python that has xllamacpp.")
+    ] = sys.executable,
+) -> None:
+    """Measure the server under people who type, beside llama.cpp's."""
+    from codegen25.bench.serve import run
+
+    run(model, typists, seconds, interval, threads, peers_python)
+
+
 @bench.command("sandbox")
 def bench_sandbox(
     humaneval: Annotated[Path, typer.Argument(help="The folder of HumanEval.jsonl.gz.")],

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from serving import SHIPPED, Running, engine, serving
 
 from codegen25.errors import UserError
-from codegen25.serve.command import Options, is_loopback, keys, models
+from codegen25.serve.command import Options, is_loopback, keys, listening, models
 from codegen25.serve.guard import MAX_DEPTH, Rules, depth
 
 RULES = Rules.of("127.0.0.1", ["box.lan"], [])
@@ -134,6 +134,11 @@ def test_only_loopback_goes_without_a_key(monkeypatch: pytest.MonkeyPatch, tmp_p
         keys(Options(api_key_file=file))
     file.write_text("a\nb\n")
     assert keys(Options(api_key_file=file)) == ("a", "b")
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    with listening(Options(port=0)) as bound:
+        assert bound.proto == socket.IPPROTO_TCP
 
 
 def test_adapters_have_names_of_their_own() -> None:

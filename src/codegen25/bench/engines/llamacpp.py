@@ -21,7 +21,7 @@ class Driver:
     """`model` is a GGUF file; "exact" keeps keys and values in float32, as torch does."""
 
     def __init__(self, asked: dict[str, Any]) -> None:
-        self.slots = 2
+        self.slots = asked.get("slots", 2)
         params = xllamacpp.CommonParams()
         params.model.path = asked["model"]
         params.n_parallel = self.slots
@@ -37,8 +37,9 @@ class Driver:
         self.server = xllamacpp.Server(params)
         self.pool = ThreadPoolExecutor(self.slots)
 
-    def version(self) -> dict[str, str]:
-        return {"name": "llama.cpp", "version": f"xllamacpp {version('xllamacpp')}"}
+    def version(self) -> dict[str, Any]:
+        made = f"xllamacpp {version('xllamacpp')}"
+        return {"name": "llama.cpp", "version": made, "port": self.port}
 
     def generate(self, prompts: list[list[int]], new: int) -> list[list[int]]:
         assert len(prompts) <= self.slots

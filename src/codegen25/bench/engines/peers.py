@@ -102,6 +102,11 @@ class Running:
             self.close()
             raise
 
+    @property
+    def pid(self) -> int:
+        """The process that computes."""
+        return self._process.pid
+
     def generate(
         self, prompts: Sequence[Sequence[int]], new: int, seconds: float = ANSWER_SECONDS
     ) -> dict[str, Any]:
@@ -180,12 +185,13 @@ class Running:
 
 def start(
     name: str, model: Path, work: Path, python: str, *, threads: int = 2, context: int = 2304,
-    exact: bool = False,
+    exact: bool = False, slots: int = 2,
 ) -> Running:  # fmt: skip
     """Load the model directory in the peer `name`.
 
     What it is converted to is kept in the folder `work`, one a model. `context` is the most tokens
-    a sequence has; `exact` asks llama.cpp for float32 keys and values.
+    a sequence has; `exact` asks llama.cpp for float32 keys and values, `slots` is how many
+    sequences it answers at once.
     """
     if name not in PEERS:
         raise UserError(f"peer {name!r} is unknown; there are {', '.join(PEERS)}")
@@ -193,7 +199,7 @@ def start(
     kind = Path(peer.driver).stem.replace("ovg", "ov")  # both read what optimum converted
     made = work / f"{kind}-{peer.format.partition('+')[0]}"
     asked = {"model": str(model), "format": peer.format, "threads": threads, "context": context,
-             "made": str(made), "exact": exact}  # fmt: skip
+             "made": str(made), "exact": exact, "slots": slots}  # fmt: skip
     if peer.driver == "llamacpp.py":
         asked["model"] = str(_gguf(model, made.with_suffix(".gguf"), peer.format))
     return Running(python, HERE / peer.driver, asked)

@@ -1,0 +1,111 @@
+"""Many people who type at once: each asks after every character, and hangs up on an answer that
+has not come when the next is typed."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from codegen25.bench.serving.http import Connection, Target
+
+
+@dataclass
+class Seen:
+    """What all typists saw."""
+
+    firsts: list[float] = field(default_factory=list)
+    wholes: list[float] = field(default_factory=list)
+    late: int = 0
+    """Questions that were given up for the next one."""
+    busy: int = 0
+    """Refused with 503."""
+    errors: dict[str, int] = field(default_factory=dict)
+
+    def fault(self, what: str) -> None:
+        """Count something that must not happen."""
+        self.errors[what] = self.errors.get(what, 0) + 1
+
+    def quantile(self, share: float) -> float:
+        """Milliseconds to the first text, of those answered."""
+        if len(self.firsts) < 2:
+            return float("nan")
+        return 1000 * statistics.quantiles(self.firsts, n=100)[round(100 * share) - 1]
+
+
+async def type_all(
+    target: Target, keystrokes: Sequence[Sequence[bytes]], seconds: float, interval: float
+) -> Seen:
+    """Every typist types its keystrokes' bodies, over and over, until the time is up.
+
+    `interval` is the mean of the seconds between two characters, which vary as people do.
+    """
+    seen, end = Seen(), time.perf_counter() + seconds
+    await asyncio.gather(*(
+        _type(target, bodies, end, interval, Random(i), seen)
+        for i, bodies in enumerate(keystrokes)
+    ))  # fmt: skip
+    return seen
+
+
+async def _type(
+    target: Target, bodies: Sequence[bytes], end: float, interval: float, rng: Random, seen: Seen
+) -> None:
+    connection = Connection(target)
+    await asyncio.sleep(rng.uniform(0, interval))
+    at = 0
+    while time.perf_counter() < end:
+        pause = interval * rng.lognormvariate(-0.125, 0.5)
+        due = time.perf_counter() + pause
+        try:
+            answer = await asyncio.wait_for(connection.post(bodies[at % len(bodies)]), pause)
+        except TimeoutError:
+            seen.late += 1
+        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+            seen.fault(type(error).__name__)
+        else:
+            _note(seen, answer.status, answer.first, answer.whole)
+        at += 1
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+    connection.hang_up()
+
+
+def _note(seen: Seen, status: int, first: float, whole: float) -> None:
+    if status == 200:
+        seen.firsts.append(first)
+        seen.wholes.append(whole)
+    elif status == 503:
+        seen.busy += 1
+    else:
+        seen.fault(f"status {status}")
+
+
+async def leave(target: Target, body: bytes, rate: float, seconds: float) -> int:
+    """Ask and hang up at once, `rate` times a second; how often that was done."""
+    begun, done = time.perf_counter(), 0
+    request = target.request(body)
+    while (now := time.perf_counter()) < begun + seconds:
+        if now < begun + done / rate:
+            await asyncio.sleep(begun + done / rate - now)
+        _, writer = await asyncio.open_connection(target.host, target.port)
+        writer.write(request)
+        await asyncio.sleep(0)
+        writer.transport.abort()
+        done += 1
+    return done
+
+
+async def one_by_one(
+    target: Target, bodies: Sequence[bytes], inside: Callable[[bytes], float]
+) -> list[float]:
+    """Milliseconds that each question took beyond what the answer says it took `inside`."""
+    connection = Connection(target)
+    found = []
+    for body in bodies:
+        answer = await connection.post(body)
+        found.append(1000 * answer.whole - inside(answer.body))
+    connection.hang_up()
+    return found
