@@ -1,12 +1,14 @@
 # make demo   set up and infill a real file with the shipped model
 # make test   set up and run the tests;  make test-all  the slow ones too
+# make test-clients  editors, OpenAI's and Ollama's clients, a browser, Triton, as far as they can
+#             be installed here
 # make check  ruff and mypy
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo test test-all check clean
+.PHONY: demo test test-all test-clients check clean
 
 demo: $(VENV)/.run
 	@echo '$$ codegen25 complete examples/inventory.py --at 15:1 --verbose'
@@ -19,6 +21,10 @@ test: $(VENV)/.dev
 
 test-all: $(VENV)/.dev
 	$(RUN)/pytest -m ''
+
+test-clients: $(VENV)/.dev
+	@sh scripts/clients.sh $(VENV)
+	$(RUN)/pytest -m clients tests/clients -rs
 
 check: $(VENV)/.dev
 	$(RUN)/ruff check .

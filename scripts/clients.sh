@@ -1,0 +1,17 @@
+#!/bin/sh
+# The clients that tests drive: sh scripts/clients.sh VENV
+# What can't be installed is said; its tests are skipped with the reason.
+set -u
+venv=$1
+"$venv/bin/pip" install --quiet --disable-pip-version-check -c constraints.txt -e '.[clients]' ||
+    echo 'clients: the Python clients could not be installed'
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    apt-get update -qq || true
+    for package in vim-nox neovim curl chromium nodejs npm; do
+        dpkg -s "$package" >/dev/null 2>&1 ||
+            apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 ||
+            echo "clients: Debian's $package could not be installed"
+    done
+else
+    echo 'clients: not root, or no apt-get: editors and a browser are used if they are there'
+fi
