@@ -16,8 +16,8 @@ from codegen25.serve.service import Service
 
 POST = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
 VALUES = [
-    None, True, -1, 0, 1, 2**31, 2**63, 2**100, -(2**64), 0.5, 1e308, "", "x", "é\U0001f600", "\x00",
-    [], [1], [[1]], [None], {}, {"a": {}}, ["x"] * 20, "<eom><mask_1>", "\n" * 50,
+    None, True, -1, 0, 1, 2**31, 2**63, 2**100, -(2**64), 0.5, 1e308, "", "x", "é\U0001f600",
+    "\x00", [], [1], [[1]], [None], {}, {"a": {}}, ["x"] * 20, "<eom><mask_1>", "\n" * 50,
 ]  # fmt: skip
 
 
