@@ -12,6 +12,7 @@ from typing import Protocol
 from codegen25.evaluate.samples import Sample
 from codegen25.evaluate.tasks import Task
 from codegen25.evaluate.truncate import truncate
+from codegen25.instruct import question
 
 INSTRUCTION = "Create a Python script for this problem:"
 """WizardCoder's and InstructCodeT5+'s words; the problem's text goes on after the response."""
@@ -80,8 +81,6 @@ def shown(task: Task, settings: Settings) -> str:
     given = task.given[:-1] if _strips(task, settings) else task.given
     if not settings.instruct:
         return given
-    from codegen25.train.pairs import question
-
     return question(f"{INSTRUCTION}\n{task.given.rstrip()}") + given
 
 

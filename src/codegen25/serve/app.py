@@ -22,7 +22,7 @@ from codegen25.serve.refusals import UnavailableError
 from codegen25.serve.reply import GoneError, reply
 from codegen25.serve.service import Service
 
-DIALECTS = ("openai",)
+DIALECTS = ("openai", "chat", "llama_cpp", "tabby", "ollama", "copilot", "mistral", "page")
 """Modules of `serve.dialects`, each with a `router`."""
 ANSWERS = {400: "wrong", 401: "no key", 403: "wrong host", 404: "not here", 413: "too large",
            501: "not by this model", 503: "busy or loading"}  # fmt: skip

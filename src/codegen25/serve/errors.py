@@ -66,7 +66,9 @@ async def answer(request: Request, error: Exception) -> Response:
 
 def _validation(error: RequestValidationError) -> tuple[str, str | None]:
     first = error.errors()[0]
-    where = ".".join(str(each) for each in first["loc"] if each != "body")
+    # A place within a union also names the types that were tried; those are no identifiers.
+    place = [str(each) for each in first["loc"] if isinstance(each, int) or each.isidentifier()]
+    where = ".".join(place).removeprefix("body").removeprefix(".")
     what = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "json_invalid":
         return "the body is no JSON", None

@@ -29,6 +29,9 @@ class Metrics:
         self._stops = Counter(
             "codegen25_answers", "Answers by why they ended", ("reason",), registry=self.registry
         )
+        self._events = Counter(
+            "codegen25_suggestions", "What became of them", ("event",), registry=self.registry
+        )
         self.active = self._gauge("active_requests", "Requests being answered")
         self.waiting = self._gauge("waiting_requests", "Requests in the queue")
         self.slots = self._gauge("cache_sequences", "Sequences whose keys and values are kept")
@@ -48,6 +51,10 @@ class Metrics:
     def typed_through(self) -> None:
         """An answer was known from an earlier one."""
         self._through.inc()
+
+    def noted(self, event: str) -> None:
+        """A client tells what became of a completion: "view", "select" or "dismiss"."""
+        self._events.labels(event).inc()
 
     def requested(self, path: str, status: int, seconds: float) -> None:
         """A request ended; `path` is a route of ours, never what a client wrote."""

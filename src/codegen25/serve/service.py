@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 from codegen25.errors import UserError
 from codegen25.infill import Layout, Prompt
+from codegen25.models import cache_folder
 from codegen25.sample.request import BusyError, Completion, Piece, Priority, Request, TokenLogprobs
+from codegen25.serve.accepted import Accepted
 from codegen25.serve.ask import MOST_SAMPLES, Ask
 from codegen25.serve.backend import Backend
 from codegen25.serve.metrics import Metrics
@@ -47,8 +49,15 @@ class Served:
 class Service:
     """The served models by name, the first being the default. They are there once loaded."""
 
-    def __init__(self, load: Callable[[], Mapping[str, Backend]], queue: int = 256) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Mapping[str, Backend]],
+        queue: int = 256,
+        events: Accepted | None = None,
+    ) -> None:
         self._load, self.queue = load, queue
+        self.events = events or Accepted(cache_folder(), keep=False)
+        """What becomes of completions, where clients tell."""
         self.models: dict[str, Served] = {}
         self.metrics = Metrics()
         self.failed: Exception | None = None

@@ -23,20 +23,12 @@ from codegen25.data.shards import TextShard
 from codegen25.data.syntax import parse
 from codegen25.errors import UserError
 from codegen25.infill import END_OF_TEXT
+from codegen25.instruct import question
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.objective import IGNORE
 
 DOCSTRINGS = "docstrings"
 """In place of a file: functions of the corpus, asked for by their docstrings."""
-
-PREAMBLE = (
-    "Below is an instruction that describes a task. "
-    "Write a response that appropriately completes the request."
-)
-WITH_INPUT = (
-    "Below is an instruction that describes a task, paired with an input that provides further "
-    "context. Write a response that appropriately completes the request."
-)
 
 
 @dataclass(frozen=True)
@@ -48,15 +40,6 @@ class Turn:
 
 
 Conversation = tuple[Turn, ...]
-
-
-def question(instruction: str, given: str = "", first: bool = True) -> str:
-    """The prompt of an instruction, through `### Response:` and its newline."""
-    head = ""
-    if first:
-        head = (WITH_INPUT if given else PREAMBLE) + "\n\n"
-    asked = f"### Instruction:\n{instruction}\n\n"
-    return head + asked + (f"### Input:\n{given}\n\n" if given else "") + "### Response:\n"
 
 
 # ------------------------------------------------------------------------------------ reading

@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
+from pydantic import Discriminator, Tag
 from starlette.responses import Response
 
 from codegen25.sample.request import Completion
@@ -20,6 +21,7 @@ from codegen25.serve import fields as f
 from codegen25.serve import logprobs
 from codegen25.serve.answers import ending, timings, usage
 from codegen25.serve.ask import Ask
+from codegen25.serve.dialects import tabby
 from codegen25.serve.dialects.openai_body import CompletionBody, ask_of, prompts_of
 from codegen25.serve.dialects.openai_choices import whole
 from codegen25.serve.reply import DONE, EVENTS, begun, event, reply, while_there
@@ -28,9 +30,22 @@ from codegen25.serve.service import Served
 router = APIRouter(tags=["OpenAI"])
 
 
+def _dialect(raw: object) -> str:
+    """Tabby's clients ask at the same path."""
+    return "tabby-body" if isinstance(raw, dict) and "segments" in raw else "openai-body"
+
+
+Either = Annotated[
+    Annotated[CompletionBody, Tag("openai-body")] | Annotated[tabby.TabbyBody, Tag("tabby-body")],
+    Discriminator(_dialect),
+]
+
+
 @router.post("/v1/completions")
-async def completions(body: CompletionBody, request: Request) -> Response:
-    """Continue a prompt, or fill in between `prompt` and `suffix`."""
+async def completions(body: Either, request: Request) -> Response:
+    """Continue a prompt, or fill in between `prompt` and `suffix`, or Tabby's `segments`."""
+    if isinstance(body, tabby.TabbyBody):
+        return await tabby.completions(body, request)
     model = f.served(request, body.model)
     asks = [ask_of(body, prompt, f.owner_of(request)) for prompt in prompts_of(body)]
     head = {

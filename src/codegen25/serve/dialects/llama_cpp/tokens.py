@@ -1,0 +1,70 @@
+"""Ids of text, and text of ids."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from codegen25.errors import UserError
+from codegen25.sample.healing import Vocabulary
+from codegen25.serve import fields as f
+from codegen25.serve.prompts import joined
+from codegen25.serve.reply import reply
+from codegen25.tokenizer import Tokenizer
+
+router = APIRouter()
+
+
+class TokenizeBody(f.Body):
+    """Text, or text and ids mixed. It is literal: nothing in it becomes a control token."""
+
+    content: f.Text | list[f.Id | f.Text] = ""
+    with_pieces: bool = False
+
+
+class DetokenizeBody(f.Body):
+    """Ids."""
+
+    tokens: Annotated[list[f.Id], Field(max_length=f.MAX_TEXT)] = Field(default_factory=list)
+
+
+@router.post("/tokenize")
+async def tokenize(body: TokenizeBody, request: Request) -> Response:
+    """Ids of a text."""
+    tokenizer = f.served(request, None).backend.tokenizer
+    parts = [body.content] if isinstance(body.content, str) else body.content
+    ids = await asyncio.to_thread(joined, tokenizer, parts)
+    _require_known(ids, tokenizer)
+    if not body.with_pieces:
+        return reply({"tokens": ids})
+    return reply({"tokens": [{"id": i, "piece": _piece(i, tokenizer)} for i in ids]})
+
+
+@router.post("/detokenize")
+async def detokenize(body: DetokenizeBody, request: Request) -> Response:
+    """The text of ids."""
+    tokenizer = f.served(request, None).backend.tokenizer
+    _require_known(body.tokens, tokenizer)
+    return reply({"content": await asyncio.to_thread(tokenizer.decode, body.tokens)})
+
+
+def _require_known(ids: Sequence[int], tokenizer: Tokenizer) -> None:
+    most = tokenizer.vocab_size
+    if bad := next((i for i in ids if i >= most), None):
+        raise UserError(f"tokens: the id {bad} is outside the vocabulary of {most}")
+
+
+def _piece(token: int, tokenizer: Tokenizer) -> str | list[int]:
+    """A token's text, or its bytes when they are a part of a character."""
+    raw = Vocabulary.of(tokenizer).bytes_of(token)
+    if raw is None:
+        return tokenizer.decode([token])
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return list(raw)

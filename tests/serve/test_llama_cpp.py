@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+from dialect_helpers import PREFIX, asked, events, recorded
+from serving import SHIPPED, Running, engine, serving
+
+from codegen25.sample.request import Completion
+from codegen25.serve.dialects.llama_cpp.reply import picked, stop_type, timings
+
+SLOW = {"t_max_predict_ms": 0}
+"""No time limit: an answer depends on its question alone."""
+
+
+def test_llama_vim_gets_one_line_of_json_with_its_fields(client: httpx.Client) -> None:
+    body = recorded("llama_vim", t_max_predict_ms=20_000)
+    response = client.post("/infill", json=body, headers={"authorization": "Bearer"})
+    assert response.status_code == 200
+    assert re.search(r'"content"\s*:"', response.text) and "\n" not in response.text
+    answer = response.json()
+    assert set(answer) == set(body["response_fields"])
+    assert answer["content"] and answer["truncated"] is False
+    assert answer["timings/predicted_n"] >= 1
+
+
+def test_a_line_that_is_typed_costs_its_tokens(client: httpx.Client, server: Running) -> None:
+    line = "    total = price * (1 + rate)"
+    costs = []
+    for end in range(6, len(line)):
+        body = recorded("llama_vim", prompt=line[:end], response_fields=[], n_predict=8, **SLOW)
+        timings = asked(client, "/infill", body)["timings"]
+        if timings["predicted_n"]:  # else it was typed through and nothing was asked
+            costs.append(timings["prompt_n"])
+    assert costs and sorted(costs)[len(costs) // 2] <= 2 and max(costs[1:]) <= 8
+
+
+def test_the_line_stands_behind_the_last_sentinel(client: httpx.Client, server: Running) -> None:
+    body = {"input_prefix": "def f(x):\n", "prompt": "    return ", "input_suffix": "\n"}
+    answer = asked(client, "/infill", {**body, "n_predict": 8})
+    prompt = server.engine.prompt("def f(x):\n", "\n", max_tokens=8, layout="anchored")
+    assert len(prompt.ids) < answer["tokens_evaluated"] <= len(prompt.ids) + 4
+
+
+def test_a_warming_request_answers_nothing(client: httpx.Client, server: Running) -> None:
+    assert asked(client, "/infill", recorded("llama_vim_warm", t_max_predict_ms=0)) == {}
+    answer = asked(client, "/infill", recorded("llama_vim_warm", response_fields=[], **SLOW))
+    assert answer["content"] == "" and answer["tokens_predicted"] == 0
+    assert answer["timings"]["cache_n"] > 0  # by the first one
+
+
+def test_llama_vscode_gets_the_whole_answer(client: httpx.Client, server: Running) -> None:
+    answer = asked(client, "/infill", recorded("llama_vscode", t_max_predict_ms=20_000))
+    assert answer["stop"] is True and answer["stop_type"] in ("eos", "limit")
+    assert answer["model"] == server.service.default.name
+    assert answer["generation_settings"]["top_p"] == 0.99
+    several = asked(client, "/infill", recorded("llama_vscode", n_cmpl=3, temperature=1.0, **SLOW))
+    assert [each["index"] for each in several] == [0, 1, 2]
+
+
+def test_streams_what_it_would_have_answered(client: httpx.Client) -> None:
+    body = {"prompt": PREFIX, "n_predict": 12, "temperature": 0}
+    whole = asked(client, "/completion", body)
+    *pieces, last = events(client.post("/completion", json={**body, "stream": True}))
+    assert "".join(each["content"] for each in pieces) == whole["content"] != ""
+    assert all(each["stop"] is False for each in pieces) and last["stop"] is True
+    assert last["content"] == "" and last["tokens_predicted"] == whole["tokens_predicted"]
+
+
+def test_text_is_literal_and_ids_are_ids(client: httpx.Client, server: Running) -> None:
+    encode = server.engine.tokenizer.encode
+    greedy = {"n_predict": 6, "temperature": 0}
+    mixed = ["def f(", *encode("x"), "<mask_1>"]
+    ids = [*encode("def f("), *encode("x"), *encode("<mask_1>")]
+    first = asked(client, "/completion", {"prompt": mixed, **greedy})
+    second = asked(client, "/completion", {"prompt": ids, **greedy})
+    assert first["content"] == second["content"]
+    assert first["tokens_evaluated"] == len(ids) > 8
+    many = asked(client, "/completions", {"prompt": ["a", "b", encode("c")], **greedy})
+    assert [each["index"] for each in many] == [0, 1, 2]
+
+
+def test_all_the_room_there_is(client: httpx.Client, server: Running) -> None:
+    ids = [5] * (server.engine.context - 3)
+    answer = asked(client, "/completion", {"prompt": ids, "temperature": 0})
+    assert answer["tokens_predicted"] <= 3
+    error = asked(client, "/completion", {"prompt": [*ids, 5, 5, 5]}, 400)["error"]
+    assert "context" in error["message"]
+    text = "x" * 1_900_000  # refused before it is encoded
+    assert "characters" in asked(client, "/completion", {"prompt": text}, 400)["error"]["message"]
+
+
+def test_an_infill_is_cut_to_the_context(client: httpx.Client, server: Running) -> None:
+    body = {
+        "input_prefix": "x = 1\n" * 5000,
+        "input_suffix": "y = 2\n" * 5000,
+        "n_predict": 100_000,
+    }
+    answer = asked(client, "/infill", body)
+    assert answer["tokens_evaluated"] + answer["tokens_predicted"] <= server.engine.context
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("n_predict", -3), ("n_predict", 2**40), ("top_k", -2), ("top_p", 0), ("min_p", 2),
+        ("temperature", -1), ("temperature", "hot"), ("seed", 2**64), ("n_cmpl", 1000),
+        ("n_indent", -1), ("t_max_predict_ms", 10**12), ("stop", 7), ("lora", [{"id": -1}]),
+        ("response_fields", "content"), ("input_prefix", 1), ("input_extra", [3]),
+    ],
+)  # fmt: skip
+def test_what_is_out_of_range_is_named(client: httpx.Client, field: str, value: object) -> None:
+    error = asked(client, "/infill", {"input_prefix": "x", field: value}, 400)["error"]
+    assert error["param"].startswith(field)
+
+
+def test_an_adapter_by_its_place() -> None:
+    with serving({"base": engine(), "mine": engine()}) as running:
+        client = httpx.Client(base_url=running.url, trust_env=False)
+        body = {"input_prefix": "x", "n_predict": 1}
+        for lora, name in (([], "base"), ([{"id": 0, "scale": 0.5}], "mine"),
+                           ([{"id": 0, "scale": 0}], "base")):  # fmt: skip
+            assert asked(client, "/infill", {**body, "lora": lora})["model"] == name
+        assert asked(client, "/infill", {**body, "lora": [{"id": 1}]}, 404)["error"]["message"]
+        both = [{"id": 0}, {"id": 1}]
+        assert "mixed" in asked(client, "/infill", {**body, "lora": both}, 400)["error"]["message"]
+
+
+def test_tokens_there_and_back(client: httpx.Client, server: Running) -> None:
+    text = "def f(é):\n    return '🙂 <eom>'"
+    ids = asked(client, "/tokenize", {"content": text})["tokens"]
+    assert ids == server.engine.tokenizer.encode(text)
+    assert asked(client, "/detokenize", {"tokens": ids})["content"] == text
+    pieces = asked(client, "/tokenize", {"content": text, "with_pieces": True})["tokens"]
+    raw = [p.encode() if isinstance(p := each["piece"], str) else bytes(p) for each in pieces]
+    assert b"".join(raw).decode() == text
+    far = server.engine.tokenizer.vocab_size
+    assert str(far) in asked(client, "/detokenize", {"tokens": [far]}, 400)["error"]["message"]
+
+
+def test_what_it_says_of_itself(client: httpx.Client, server: Running) -> None:
+    props = client.get("/props").json()
+    assert props["model"] == SHIPPED.name and props["context"] == server.engine.context
+    assert props["default_layout"] in props["layouts"] and "anchored" in props["layouts"]
+    assert props["default_generation_settings"]["n_ctx"] == server.engine.context
+    slots = client.get("/slots").json()
+    assert len(slots) == props["total_slots"] >= 1
+    assert set(slots[0]) == {"id", "n_ctx", "is_processing"}
+
+
+def test_fields_are_unnested_under_their_path() -> None:
+    reply = {"content": "x", "timings": {"prompt_ms": 1.5}}
+    assert picked(reply, ["timings/prompt_ms", "nothing", "content/x"]) == {
+        "timings/prompt_ms": 1.5
+    }
+    assert picked(reply, [""]) == {} and picked(reply, []) == reply
+
+
+def test_why_it_stopped() -> None:
+    def ended(reason: str, rule: str | None = None) -> Completion:
+        return Completion("", reason, 2, 10, 5.0, 0.0, rule, 4)
+
+    assert stop_type(ended("end")) == "eos"
+    assert stop_type(ended("stop", "stop_string")) == "word"
+    assert stop_type(ended("stop", "indent")) == stop_type(ended("time")) == "limit"
+    pace = timings(ended("end"))
+    assert (pace["cache_n"], pace["prompt_n"]) == (4, 6) and pace["predicted_per_second"] == 0
