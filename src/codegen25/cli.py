@@ -195,6 +195,18 @@ def serve(
 
 
 @app.command()
+def lsp(
+    model: Model = "default",
+    weights: Weights = "auto",
+    threads: Annotated[int, typer.Option(help="0: all cores.")] = 0,
+) -> None:
+    """Suggestions in an editor that speaks LSP; the editor starts it."""
+    from codegen25.serve.lsp import command
+
+    command.run(model, weights, threads)
+
+
+@app.command()
 def data(
     sources: Annotated[
         list[str] | None,
