@@ -195,6 +195,21 @@ def serve(
 
 
 @app.command()
+def accepted(
+    erase: Annotated[bool, typer.Option("--erase", help="Delete all that was kept.")] = False,
+) -> None:
+    """List the completions that `serve --keep-accepted` has kept, as JSON lines; or erase them."""
+    from codegen25.models import cache_folder
+    from codegen25.serve import accepted as kept
+
+    if erase:
+        print(f"{kept.erase(cache_folder())} erased")
+        return
+    for row in kept.listed(cache_folder()):
+        print(json.dumps(row, ensure_ascii=False))
+
+
+@app.command()
 def lsp(
     model: Model = "default",
     weights: Weights = "auto",

@@ -34,6 +34,23 @@ def test_a_foreign_host_header_is_refused(client: httpx.Client) -> None:
         assert response.status_code == 403 and "Host" in response.json()["error"]["message"]
 
 
+def test_web_pages_of_other_places_are_refused(client: httpx.Client) -> None:
+    body = {"prompt": "x", "max_tokens": 1}
+    for origin, status in (
+        ("https://evil.example", 403),
+        (str(client.base_url), 200),
+        ("null", 403),
+    ):
+        response = client.post("/v1/completions", json=body, headers={"origin": origin})
+        assert response.status_code == status
+
+
+def test_json_need_not_be_said_to_be_json(client: httpx.Client) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    content = b'{"prompt":"x","max_tokens":1}'
+    assert client.post("/v1/completions", content=content, headers=form).status_code == 200
+
+
 def test_no_cross_origin_headers(client: httpx.Client) -> None:
     origin = {"origin": "https://evil.example"}
     answers = [

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codegen25.errors import UserError
-from codegen25.models import resolve
+from codegen25.models import cache_folder, resolve
+from codegen25.serve.accepted import Accepted
 from codegen25.serve.guard import Rules
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def run(options: Options) -> None:
         say(f"ready in {time.perf_counter() - begun:.1f} s: {where(options.host, port)}")
         return backends
 
-    service = Service(load, options.queue)
+    kept = Accepted(cache_folder(), options.keep_accepted)
+    service = Service(load, options.queue, kept)
     app = build(service, rules, at_end=lambda: setattr(server, "should_exit", True))
     config = uvicorn.Config(
         app, options.host, options.port, log_config=None, access_log=False, http="h11",

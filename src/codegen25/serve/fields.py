@@ -19,7 +19,7 @@ MOST_TOKENS = 1_000_000
 LANGUAGES = {
     "py": "python", "pyi": "python", "js": "javascript", "jsx": "javascript", "mjs": "javascript",
     "ts": "typescript", "tsx": "typescript", "rs": "rust", "go": "go", "java": "java", "c": "c",
-    "h": "c", "cc": "cpp", "cpp": "cpp", "hpp": "cpp", "cs": "csharp", "rb": "ruby", "php": "php",
+    "h": "c", "cc": "cpp", "cpp": "cpp", "hpp": "cpp", "cs": "c-sharp", "rb": "ruby", "php": "php",
     "sh": "shell", "lua": "lua", "kt": "kotlin", "swift": "swift", "scala": "scala",
 }  # fmt: skip
 

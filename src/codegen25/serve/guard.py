@@ -104,6 +104,10 @@ class Guard:
         if not self.rules.host_is_known(headers.get(b"host", "")):
             what = "the Host header names another server; allow it with --allow-host"
             return await self._refuse(403, what, scope, receive, send)
+        origin = headers.get(b"origin")
+        if origin is not None and not self.rules.host_is_known(urlsplit(origin).netloc):
+            what = "a web page of another place asks; its server may be allowed with --allow-host"
+            return await self._refuse(403, what, scope, receive, send)
         owner = self.rules.owner(_key(headers))
         path = scope["path"]
         if owner is None and path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
@@ -112,6 +116,8 @@ class Guard:
         length = headers.get(b"content-length", "0")
         if not length.isdigit() or int(length) > self.rules.max_body:
             return await self._refuse(413, self._too_large(), scope, receive, send)
+        if origin is None:  # no web page: curl says that JSON is a form unless it is told
+            scope["headers"] = _as_json(scope["headers"])
         if scope["method"] in ("GET", "HEAD"):
             return await self.app(scope, receive, send)
         body = await self._body(receive)
@@ -144,6 +150,11 @@ class Guard:
     async def _refuse(status: int, what: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {"www-authenticate": "Bearer"} if status == 401 else {}
         await reply(shape(status, what), status, headers)(scope, receive, send)
+
+
+def _as_json(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    kept = [each for each in headers if each[0] != b"content-type"]
+    return [*kept, (b"content-type", b"application/json")]
 
 
 def _key(headers: dict[bytes, str]) -> str:

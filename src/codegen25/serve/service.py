@@ -197,6 +197,11 @@ class Service:
         from left to right, or is given as ids, is refused when it is too long."""
         room = backend.context - ask.max_tokens
         if ask.ids is not None or ask.suffix is None:
+            if len(ask.prefix) > backend.context * backend.tokenizer.longest_token:
+                raise UserError(
+                    f"the prompt's {len(ask.prefix)} characters exceed the model's context of "
+                    f"{backend.context} tokens"
+                )
             ids = list(ask.ids) if ask.ids is not None else backend.tokenizer.encode(ask.prefix)
             if len(ids) > room:
                 raise UserError(

@@ -12,6 +12,7 @@ from codegen25.sample.options import Sampling
 from codegen25.sample.stopping import Stops
 from codegen25.serve import fields as f
 from codegen25.serve.ask import Ask
+from codegen25.serve.prompts import language_named
 
 T = TypeVar("T")
 MOST_PROMPTS = 64
@@ -92,7 +93,7 @@ def ask_of(body: CompletionBody, prompt: str | list[int], owner: str) -> Ask:
         prefix=prompt if isinstance(prompt, str) else "", suffix=body.suffix,
         ids=None if isinstance(prompt, str) else tuple(prompt),
         max_tokens=_or(body.max_tokens, 16), sampling=sampling, n=made, stops=stops,
-        layout=body.layout, typing=body.session, language=body.language, owner=owner,
+        layout=body.layout, typing=body.session, language=language_named(body.language), owner=owner,
     )  # fmt: skip
 
 
