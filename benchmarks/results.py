@@ -1,6 +1,7 @@
 """Write docs/results.md: run measurements and put each table under its command and conditions.
 
 python benchmarks/results.py [SECTION…] --humaneval FOLDER --corpus FOLDER --source FOLDER
+    --samples FILE
 
 Without names all sections are measured; with names only those, the others stay as they are.
 """
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results.md"
 TRAIN = ["--size", "5m", "--size", "30m", "--batch", "64", "--steps", "2", "--race-tokens", "6e5"]
 HUMANEVAL = ["-n", "200", "--temperatures", "0.2,0.6,0.8", "--weights", "int8"]
+WRITTEN = ["-n", "5", "--temperatures", "0.8", "--max-tokens", "96", "--weights", "int8"]
 LATENCY = ["--shape", "30m", "--shape", "97m", "--rounds", "2"]
 LARGER = [
     "--shape", "350m", "--rounds", "1", "--new", "1", "--new", "64",
@@ -52,8 +54,11 @@ class Section:
     command: list[str]
 
 
-def sections(humaneval: Path, corpus: Path, source: Path, peers: str) -> dict[str, Section]:
+def sections(
+    humaneval: Path, corpus: Path, source: Path, peers: str, samples: Path | None = None
+) -> dict[str, Section]:
     """All measurements by name."""
+    written = ["--samples", str(samples)] if samples else []
     cli = [sys.executable, "-m", "codegen25"]
     data = str(humaneval / INFILL)
     problems = humaneval / "HumanEval.jsonl.gz"
@@ -155,9 +160,11 @@ def sections(humaneval: Path, corpus: Path, source: Path, peers: str) -> dict[st
         "sandbox": Section(
             "The sandbox",
             "Deciding samples beside the peers; what the rows are stands in "
-            "`src/codegen25/bench/sandbox.py`.",
-            "codegen25 bench sandbox humaneval --peers-python peers/bin/python",
-            [*cli, "bench", "sandbox", str(humaneval), "--peers-python", peers],
+            "`src/codegen25/bench/sandbox.py`. A model's samples are the shipped one's: `codegen25 "
+            f"eval humaneval {' '.join(WRITTEN)} --out RUN`, its samples.jsonl.",
+            f"codegen25 bench sandbox humaneval{' --samples RUN/samples.jsonl' if written else ''} "
+            "--peers-python peers/bin/python",
+            [*cli, "bench", "sandbox", str(humaneval), *written, "--peers-python", peers],
         ),
         "startup": Section(
             "Start-up",
@@ -233,10 +240,11 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path("corpus"))
     parser.add_argument("--source", type=Path, default=Path("source"))
     parser.add_argument("--peers-python", default=sys.executable)
+    parser.add_argument("--samples", type=Path, help="A model's, for the sandbox: a .jsonl.")
     asked = parser.parse_args()
     known = sections(
         asked.humaneval.resolve(), asked.corpus.resolve(), asked.source.resolve(),
-        asked.peers_python,
+        asked.peers_python, asked.samples and asked.samples.resolve(),
     )  # fmt: skip
     if unknown := set(asked.names) - known.keys():
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(known)}")

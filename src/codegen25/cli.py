@@ -375,6 +375,10 @@ def eval_humaneval(
     instruct: Annotated[
         bool, typer.Option("--instruct", help="Ask as one asks a model tuned on instructions.")
     ] = False,
+    chat: Annotated[
+        bool,
+        typer.Option("--chat", help="Ask the --endpoint as a chat; its code block is run."),
+    ] = False,
     strip: Annotated[
         bool,
         typer.Option("--strip/--whole", help="Show prompts without the newline at their end."),
@@ -396,7 +400,7 @@ def eval_humaneval(
     settings = Settings(
         max_tokens, top_p, seed, truncation, None, instruct, to_the_end, strip, weights
     )
-    command.run("humaneval", common, settings, n, temperatures, model, endpoint, floor)
+    command.run("humaneval", common, settings, n, temperatures, model, endpoint, floor, chat)
 
 
 @evaluation.command("infill")
@@ -490,6 +494,21 @@ def eval_typing(
 
     found = typed_files(files)
     command.run(found, model, endpoint, out, max_tokens, limit, as_json, layout, trigger, context)
+
+
+@evaluation.command("compare")
+def eval_compare(
+    first: Annotated[Path, typer.Argument(help="A run's folder.")],
+    second: Annotated[Path, typer.Argument(help="Another's, of the same tasks.")],
+    data: Annotated[
+        str | None, typer.Option(help="The file of tasks, for what takes an infill's reference.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say by how much two runs differ, with paired intervals, and on which tasks."""
+    from codegen25.evaluate import compare
+
+    compare.run(first, second, data, as_json)
 
 
 @evaluation.command("report")

@@ -303,6 +303,23 @@ def test_published_rows_say_where_they_are_from() -> None:
     assert not [row for row in published.ROWS if row.mark == "unverified" and row.verified]
 
 
+def test_the_announced_tables_are_numbered(tmp_path: Path, humaneval_run: Path) -> None:
+    scores = {"benchmark": "multi-line", "model": "m", "metrics": {"pass@1": {"value": 0.5}}}
+    other = write(tmp_path / "m", {"scores.json": scores})
+    html, text_ = report.run([other, humaneval_run], tmp_path / "out")
+    heads = re.findall(r"^## (.*)", text_.read_text(encoding="utf-8"), re.MULTILINE)
+    assert heads[:4] == [
+        "Table 1: HumanEval", "Table 2: Single-line infilling",
+        "Table 3: HumanEval by instruction", "Multi-line infilling",
+    ]  # fmt: skip
+    parsed = Page(html.read_text(encoding="utf-8"))
+    assert [each for each in parsed.texts["caption"] if each.startswith("Table")] == heads[:3]
+    for model in ("CodeGen2.5-7B-multi", "CodeGen2.5-7B-mono", "CodeGen2.5-7B-instruct"):
+        [row] = [each for each in parsed.texts["tr"] if each.startswith(model)]
+        assert "published" in row and "measured" not in row
+    assert any("CodeGen2.5-7B7B70.97" in each for each in parsed.texts["tr"])
+
+
 def test_mistakes(tmp_path: Path, humaneval_run: Path) -> None:
     for given_, said in (
         ({"folders": [tmp_path]}, "no run folder"),

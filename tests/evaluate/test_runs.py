@@ -177,6 +177,11 @@ def test_the_floor_and_a_model_fill_holes(
     assert scores["metrics"]["bits_per_byte"]["value"] > 1
     assert {row["form"] for row in records(folder / "verdicts.jsonl")} == {"emitted", "oracle"}
     assert (folder / "report.html").is_file() and (folder / "report.md").is_file()
+    said = json.loads((folder / "run.json").read_text())
+    assert said["parameters"] == Engine.load(model_dir).runner.config.parameters > 0
+    [row] = [each for each in (folder / "report.md").read_text().splitlines() if "**" in each]
+    assert f"| {said['parameters']} |" in row or "M |" in row
+    assert f"isolation: {scores['isolation']}" in row
 
 
 def test_an_endpoint_answers_like_the_engine(
@@ -366,3 +371,11 @@ def test_canonical_solutions_pass_and_the_floor_is_known(run: Run, humaneval: Pa
     code, out, _ = run("eval", "infill", "--data", humaneval, "--floor", "--json")
     counts = Counter(json.loads(out)["statuses"]["emitted"])
     assert code == 0 and (counts["passed"], counts.total()) == (27, 1033)
+
+
+def test_the_isolation_is_said_and_kept(run: Run, tasks: Path, tmp_path: Path) -> None:
+    common = ("eval", "humaneval", "--data", tasks, "--floor", "--isolation", "limits")
+    code, out, _ = run(*common, "--out", tmp_path / "run")
+    assert code == 0 and "isolation: limits (keeps accidents in check, not malice)" in out
+    assert json.loads((tmp_path / "run/scores.json").read_text())["isolation"] == "limits"
+    assert "isolation: limits" in (tmp_path / "run/report.md").read_text()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from codegen25.errors import UserError
 from codegen25.evaluate import data
 from codegen25.evaluate.sandbox import Sandbox
 from codegen25.evaluate.tasks import Task, read_row
+from conftest import Run
 
 PLUS = {
     "task_id": "HumanEval/1000",
@@ -149,3 +151,54 @@ def test_the_cache_is_where_data_is_looked_for(
     folder.mkdir(parents=True)
     write(folder / "HumanEvalPlus.jsonl", PLUS)
     assert data.load(None, "humaneval-plus").tasks[0].entry_point == "half"
+
+
+SHELL = {
+    "name": "HumanEval_53_add",
+    "language": "sh",
+    "prompt": "#!/bin/bash\n# Adds two numbers.\n# $1 is an integer\nadd() {\n",
+    "tests": '}\n\ncandidate() {\n    add "$@"\n}\n\nset -e\nrun_test() {\n'
+    '    [[ $(candidate "2" "3") = "5" ]]\n    [[ $(candidate "0" "1") = "1" ]]\n}\n\nrun_test\n',
+    "stop_tokens": ["\n}"],
+}
+"""In MultiPL-E's form: the tests begin with the brace that the stop token took."""
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")
+def test_a_shell_benchmark_from_samples_to_report(run: Run, tmp_path: Path) -> None:
+    other = {**SHELL, "name": "HumanEval_54_add"}
+    tasks = write(tmp_path / "sh.jsonl", SHELL, other)
+    answers = ["    echo $(($1 + $2))", "    echo $1", "    while :; do :; done"]
+    rows = [{"task_id": "HumanEval_53_add", "completion": text} for text in answers]
+    rows += [{"task_id": "HumanEval_54_add", "completion": f"{answers[0]}\n}}\nadd() {{\nexit 1"}]
+    samples = write(tmp_path / "samples.jsonl", *rows)
+    out = tmp_path / "run"
+    code, said, err = run("eval", "score", samples, "--data", tasks, "--out", out, "--truncation",
+                          "stop-words")  # fmt: skip
+    assert code == 0, err
+    assert "samples.jsonl on HumanEval-shell: 2 tasks, 4 samples (truncated)" in said
+    verdicts = [json.loads(line) for line in (out / "verdicts.jsonl").read_text().splitlines()]
+    kept = {(v["task_id"], v["sample"]): v["status"] for v in verdicts if v["form"] == "truncated"}
+    assert kept == {
+        ("HumanEval_53_add", 0): "passed", ("HumanEval_53_add", 1): "failed",
+        ("HumanEval_53_add", 2): "timeout", ("HumanEval_54_add", 0): "passed",
+    }  # fmt: skip
+    report = (out / "report.md").read_text()
+    assert "## HumanEval-shell" in report and "| HumanEval_53_add | 1 of 3 |" in report.replace(
+        "\\", ""
+    )
+    page = (out / "report.html").read_text()
+    assert "Adds two numbers." in page
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        (SHELL, "HumanEval-shell"),
+        ({**SHELL, "name": "mbpp_3_is_not_prime", "language": "pl"}, "mbpp-perl"),
+        (MBPP, "Mbpp"),
+        (PLUS, "HumanEval"),
+    ],
+)
+def test_a_set_has_a_name(row: dict[str, Any], name: str) -> None:
+    assert read_row(row).benchmark == name

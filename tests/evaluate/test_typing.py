@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Iterator
@@ -12,10 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codegen25.errors import UserError
-from codegen25.evaluate import typing
+from codegen25.evaluate import report, typing
+from codegen25.evaluate.typing import command
+from codegen25.evaluate.typing.completers import OfEngine
+from codegen25.evaluate.typing.curve import curve
+from codegen25.evaluate.typing.curve import table as curve_table
 from codegen25.evaluate.typing.measures import measures, quantile
-from codegen25.evaluate.typing.replay import Replay, agreement, counted, replay
+from codegen25.evaluate.typing.replay import Replay, Show, agreement, counted, replay
 from codegen25.evaluate.typing.surroundings import MODES, blocks, suffix
+from codegen25.sample.engine import Engine
+from codegen25.sample.options import Sampling
 
 SOURCE = '''\
 import os
@@ -288,3 +295,77 @@ def test_a_model_types_the_same_twice(
 
 def test_an_empty_replay_measures_nothing() -> None:
     assert measures([Replay((), (), 0)], []).saved == 0
+
+
+def shows(*given_: tuple[str, float]) -> list[tuple[Show, float]]:
+    return [(Show(0, "abcd", taken, i), sure) for i, (taken, sure) in enumerate(given_)]
+
+
+def test_the_curve_by_hand() -> None:
+    made = shows(("abcd", -0.1), ("", -0.2), ("ab", -1.0), ("", -2.0))
+    found = curve(made, 100)
+    assert [p.threshold for p in found] == [-0.1, -0.2, -1.0, -2.0]
+    assert [(p.shown, p.accepted, p.wrong) for p in found] == [
+        (1, 1, 0), (2, 1, 1), (3, 2, 1), (4, 2, 2),
+    ]  # fmt: skip
+    assert [p.saved for p in found] == pytest.approx([0.03, 0.03, 0.04, 0.04])
+    assert found[0].probability == pytest.approx(0.9048, abs=1e-4)
+    assert curve([], 100) == [] and "| ≥ -0.10 | 0.90 | 1 | 1 | 0 | 3.0% |" in curve_table(found)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "ab", "abcd"]), st.floats(-9, 0)), min_size=1))
+def test_a_lower_threshold_shows_more_and_the_last_shows_all(
+    given_: list[tuple[str, float]],
+) -> None:
+    found = curve(shows(*given_), 1000)
+    assert 1 <= len(found) <= 10 and found[-1].shown == len(given_)
+    assert found[-1].threshold == min(sure for _, sure in given_)
+    for one, other in itertools.pairwise(found):
+        assert one.threshold > other.threshold and one.shown < other.shown
+        assert one.wrong <= other.wrong and one.saved <= other.saved
+    for each in found:
+        assert each.shown == sum(sure >= each.threshold for _, sure in given_)
+
+
+def test_a_models_confidence_is_its_tokens_mean(model_dir: Path) -> None:
+    engine = Engine.load(model_dir)
+    ask = OfEngine(engine, 6, None)
+    text = ask(SOURCE[:20], SOURCE[40:])
+    answer = engine.infill(SOURCE[:20], SOURCE[40:], max_tokens=6, sampling=Sampling(logprobs=1))
+    each = [token.logprob for token in answer.logprobs]
+    assert text == engine.infill(SOURCE[:20], SOURCE[40:], max_tokens=6).text
+    assert ask.confidence == pytest.approx(sum(each) / len(each)) and ask.confidence < 0
+
+
+class Knowing:
+    """Knows every second line, and is surer of these."""
+
+    confidence: float | None = None
+
+    def __call__(self, prefix: str, suffix: str) -> str:
+        line = SOURCE[len(prefix) :].partition("\n")[0]
+        right = SOURCE.count("\n", 0, len(prefix)) % 2 == 0
+        self.confidence = -0.1 - len(prefix) / 1000 if right else -3.0
+        return line if right else "nonsense()"
+
+
+def test_the_curve_is_printed_kept_and_drawn(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "of_model", lambda *_: (Knowing(), {"model": "knowing"}))
+    (tmp_path / "a.py").write_text(SOURCE)
+    out = tmp_path / "run"
+    typing.run([tmp_path / "a.py"], "default", None, out, 6, None, False)
+    said = capsys.readouterr().out
+    assert "| mean token log-probability | probability | shown |" in said
+    rows = [json.loads(line) for line in (out / "shows.jsonl").read_text().splitlines()]
+    assert all((row["confidence"] == -3.0) == (not row["accepted"]) for row in rows)
+    scores = json.loads((out / "scores.json").read_text())
+    first, last = scores["curve"][0], scores["curve"][-1]
+    assert last["shown"] == scores["metrics"]["shown"]["value"] == len(rows)
+    assert last["saved"] == pytest.approx(scores["metrics"]["saved"]["value"])
+    assert first["wrong"] == 0 < last["wrong"] and first["saved"] > 0
+    page, text = report.run([out], tmp_path / "report")
+    drawn = page.read_text()
+    assert drawn.count('class="dot c0"') == len(scores["curve"]) and "Keys saved" in drawn
+    assert f"| at least {last['threshold']:.2f} |" in text.read_text()

@@ -7,7 +7,7 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,12 @@ def run(
     model: str,
     endpoint: str | None,
     floor: bool,
+    chat: bool = False,
 ) -> None:
     """`eval humaneval` and `eval infill`: sample, judge, score the set of a name."""
     check_rule(settings.truncation)
+    if chat:
+        settings = _as_chat(settings, endpoint)
     default = "0" if n == 1 else "0.2,0.6,0.8" if name == "humaneval" else "0.2"
     plan = evaluate.Plan(n, _temperatures(temperatures or default), common.limit)
     for temperature in plan.temperatures:
@@ -69,22 +72,32 @@ def run(
             f"{benchmark.name}-instruct", benchmark.source, benchmark.sha256, benchmark.tasks
         )
     with run_folder(common.out) as path, opened(path) as folder:
-        generator = _generator(settings, model, endpoint, floor, common.workers)
+        generator = _generator(settings, model, endpoint, floor, common.workers, chat)
         with Sandbox(common.workers, common.isolation) as box:
             scores = evaluate.run(benchmark, generator, settings, plan, folder, box)
-            level = box.level
-        show(scores, level, common, benchmark.source)
+        show(scores, common, benchmark.source)
+
+
+def _as_chat(settings: Settings, endpoint: str | None) -> Settings:
+    """Of a chat the code block counts, nothing else cuts it."""
+    if not endpoint:
+        raise UserError("--chat asks a server: name it with --endpoint; --instruct asks a model")
+    if settings.to_the_end:
+        raise UserError("--to-the-end goes with completions; of a --chat the code block counts")
+    return replace(settings, instruct=True, truncation="none")
 
 
 def _generator(
-    settings: Settings, model: str, endpoint: str | None, floor: bool, workers: int
+    settings: Settings, model: str, endpoint: str | None, floor: bool, workers: int, chat: bool
 ) -> Generator:
     if floor:
         return Floor(settings)
     if endpoint:
         from codegen25.evaluate.endpoint import Endpoint
 
-        return Endpoint(endpoint, None if model == DEFAULT else model, settings, workers)
+        return Endpoint(
+            endpoint, None if model == DEFAULT else model, settings, workers, as_chat=chat
+        )
     from codegen25.evaluate.local import Local
     from codegen25.models import resolve
 
@@ -139,10 +152,10 @@ def _report(common: Common, source: str) -> None:
     report.run([common.out], common.out, tasks if tasks.is_file() else None)
 
 
-def show(scores: Mapping[str, Any], level: str, common: Common, source: str) -> None:
+def show(scores: Mapping[str, Any], common: Common, source: str) -> None:
     """Print the scores; into the run's folder goes its report."""
     if common.as_json:
-        print(json.dumps({**scores, "isolation": level}))
+        print(json.dumps(scores))
     else:
-        print(table(scores, level), end="")
+        print(table(scores), end="")
     _report(common, source)

@@ -1,4 +1,7 @@
-"""Samples from any server that speaks OpenAI's `/v1/completions`, infilling by its `suffix`."""
+"""Samples from any server that speaks OpenAI's API.
+
+By `/v1/completions`, infilling by its `suffix`; or by `/v1/chat/completions`, as one asks.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,12 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from codegen25.errors import UserError
+from codegen25.evaluate import chat
 from codegen25.evaluate.generate import Settings, Wanted, shown
 from codegen25.evaluate.samples import Sample
 from codegen25.evaluate.truncate import STOP_WORDS
@@ -28,21 +32,28 @@ class Endpoint:
 
     Each sample is a request of its own with a seed of its own, so that it depends neither on what
     was asked before nor on where a run was stopped; the server must honour seeds for the same.
+    With `as_chat` a task is asked as a message, and an answer's code block is its program.
     """
 
     def __init__(
-        self, url: str, model: str | None, settings: Settings, workers: int = 0, tries: int = TRIES
-    ) -> None:
+        self, url: str, model: str | None, settings: Settings, workers: int = 0,
+        tries: int = TRIES, as_chat: bool = False,
+    ) -> None:  # fmt: skip
         if not url.startswith(("http://", "https://")):
             raise UserError(f"--endpoint {url}: it begins with http:// or https://")
-        self.url = url.rstrip("/").removesuffix("/completions").removesuffix("/v1") + "/v1"
+        base = url.rstrip("/").removesuffix("/completions").removesuffix("/chat")
+        self.url, self.as_chat = base.removesuffix("/v1") + "/v1", as_chat
         self.settings, self.workers, self.tries = settings, workers or AT_ONCE, tries
         self.model = model or self._first_model(self._ask("/models", None))
 
     @property
     def conditions(self) -> dict[str, object]:
         """See `Generator`."""
-        return {"model": self.model, "endpoint": self.url}
+        return {
+            "model": self.model,
+            "endpoint": self.url,
+            **({"chat": True} if self.as_chat else {}),
+        }
 
     def generate(self, wanted: Sequence[Wanted]) -> Iterator[Sample]:
         """See `Generator`."""
@@ -65,18 +76,34 @@ class Endpoint:
     ) -> tuple[str, str, int]:  # fmt: skip
         """One answer: its text, "end" or "length", and its tokens where the server says them."""
         body: dict[str, Any] = {
-            "model": self.model, "prompt": prompt, "n": 1, "seed": seed,
-            "max_tokens": max_tokens or self.settings.max_tokens,
-            "temperature": temperature, "top_p": self.settings.top_p,
+            "prompt": prompt, **self._drawn(temperature, seed, max_tokens),
         }  # fmt: skip
         if suffix is not None:  # an empty one asks for an infill too
             body["suffix"] = suffix
         if stop:
             body["stop"] = list(stop[:MOST_STOPS])
-        answer = self._ask("/completions", body)
+        return self._read(self._ask("/completions", body), lambda choice: choice["text"])
+
+    def converse(self, message: str, *, temperature: float, seed: int) -> tuple[str, str, int]:
+        """The answer to a message, as `complete` has it."""
+        body = {
+            "messages": [{"role": "user", "content": message}],
+            **self._drawn(temperature, seed, None),
+        }
+        answer = self._ask("/chat/completions", body)
+        return self._read(answer, lambda choice: choice["message"].get("content") or "")
+
+    def _drawn(self, temperature: float, seed: int, max_tokens: int | None) -> dict[str, Any]:
+        return {
+            "model": self.model, "n": 1, "seed": seed,
+            "max_tokens": max_tokens or self.settings.max_tokens,
+            "temperature": temperature, "top_p": self.settings.top_p,
+        }  # fmt: skip
+
+    def _read(self, answer: Any, of: Callable[[Any], Any]) -> tuple[str, str, int]:
         try:
             choice = answer["choices"][0]
-            text, reason = choice["text"], choice.get("finish_reason")
+            text, reason = of(choice), choice.get("finish_reason")
             if not isinstance(text, str):
                 raise TypeError("its text is no text")
             tokens = int((answer.get("usage") or {}).get("completion_tokens") or 0)
@@ -86,6 +113,8 @@ class Endpoint:
 
     def _sample(self, wanted: Wanted) -> Sample:
         task, settings = wanted.task, self.settings
+        if self.as_chat:
+            return self._conversed(wanted)
         words: tuple[str, ...] = ()
         if settings.truncation == "stop-words" and not task.infill and not settings.to_the_end:
             words = task.stop_words or STOP_WORDS
@@ -97,6 +126,16 @@ class Endpoint:
             stop=words,
         )
         return wanted.answered(text, reason, tokens, settings)
+
+    def _conversed(self, wanted: Wanted) -> Sample:
+        task = wanted.task
+        seed = wanted.seed(self.settings.seed)
+        text, reason, tokens = self.converse(
+            chat.question(task), temperature=wanted.temperature, seed=seed
+        )
+        source = chat.program(text, task)
+        place = task.task_id, wanted.sample, wanted.temperature
+        return Sample(*place, text, source, reason, tokens, whole=True)
 
     def _first_model(self, listed: Any) -> str:
         try:

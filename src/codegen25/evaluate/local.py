@@ -47,6 +47,7 @@ class Local:
         runner = self.engine.runner
         return {
             "model": self.folder.name,
+            "parameters": runner.config.parameters,
             "weights_sha256": self._sum,
             "weights": runner.kind,
             "device": runner.device,

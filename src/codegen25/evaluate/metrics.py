@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from codegen25.errors import UserError
 from codegen25.evaluate.judge import EMITTED, ORACLE
-from codegen25.evaluate.samples import Judged, Key, Sample
+from codegen25.evaluate.samples import Judged, Sample
 from codegen25.evaluate.statistics import Rate, clustered, pass_at_k
 from codegen25.evaluate.tasks import Task
 from codegen25.evaluate.truncate import oracle
@@ -72,35 +73,66 @@ def infill_metrics(
     tasks: Tasks, samples: Sequence[Sample], verdicts: Sequence[Judged]
 ) -> dict[str, Rate]:
     """The metrics of infills; `samples` are of one temperature."""
+    return {
+        name: clustered([(tasks[task].problem, value) for task, value in values.items()])
+        for name, values in infill_values(tasks, samples, verdicts).items()
+    }
 
-    def mean(value: Callable[[Task, Sample], float]) -> Rate:
-        sums: dict[str, list[float]] = defaultdict(list)
-        for sample in samples:
-            sums[sample.task_id].append(value(tasks[sample.task_id], sample))
-        return clustered([(tasks[t].problem, sum(v) / len(v)) for t, v in sums.items()])
 
+def infill_values(
+    tasks: Tasks, samples: Sequence[Sample], verdicts: Sequence[Judged]
+) -> dict[str, dict[str, float]]:
+    """What `infill_metrics` are the means of: by metric each task's mean over its samples."""
+    found = {name: means(samples, partial(of, tasks)) for name, of in _OF_INFILLS.items()}
+    found |= ending_values(samples, verdicts)
+    return {name: found[name] for name in INFILL}
+
+
+def ending_values(
+    samples: Sequence[Sample], verdicts: Sequence[Judged]
+) -> dict[str, dict[str, float]]:
+    """Of these the ones that take no reference: stop rate and stop gap."""
     passed = {(each.key, each.form): each.passed for each in verdicts if each.status != TROUBLE}
 
-    def gap(key: Key) -> float:
-        both = [passed.get((key, form)) for form in (ORACLE, EMITTED)]
+    def gap(sample: Sample) -> float:
+        both = [passed.get((sample.key, form)) for form in (ORACLE, EMITTED)]
         return 0.0 if None in both else float(both[0] or 0) - float(both[1] or 0)
 
     return {
-        "exact_match": mean(lambda t, s: s.raw.strip() == t.canonical_solution.strip()),
-        "edit_similarity": mean(
-            lambda t, s: similarity(s.raw.strip(), t.canonical_solution.strip())
-        ),
-        "stop_rate": mean(lambda t, s: s.stop_reason == "end"),
-        "overrun": mean(lambda t, s: overruns(s.raw, t.canonical_solution)),
-        "right_then_more": mean(
-            lambda t, s: (
-                overruns(s.raw, t.canonical_solution)
-                and s.raw.strip().startswith(t.canonical_solution.strip())
-            )
-        ),
-        "suffix_echo": mean(lambda t, s: echoes(s.raw, t.suffix)),
-        "stop_gap": mean(lambda t, s: gap(s.key)),
+        "stop_rate": means(samples, lambda sample: sample.stop_reason == "end"),
+        "stop_gap": means(samples, gap),
     }
+
+
+def means(samples: Sequence[Sample], value: Callable[[Sample], float]) -> dict[str, float]:
+    """Each task's mean over its samples."""
+    sums: dict[str, list[float]] = defaultdict(list)
+    for sample in samples:
+        sums[sample.task_id].append(value(sample))
+    return {task: sum(each) / len(each) for task, each in sums.items()}
+
+
+def _reference(tasks: Tasks, sample: Sample) -> str:
+    return tasks[sample.task_id].canonical_solution
+
+
+def _right_then_more(tasks: Tasks, sample: Sample) -> bool:
+    reference = _reference(tasks, sample)
+    right = sample.raw.strip().startswith(reference.strip())
+    return right and overruns(sample.raw, reference)
+
+
+_OF_INFILLS: dict[str, Callable[[Tasks, Sample], float]] = {
+    "exact_match": lambda t, s: s.raw.strip() == _reference(t, s).strip(),
+    "edit_similarity": lambda t, s: similarity(s.raw.strip(), _reference(t, s).strip()),
+    "overrun": lambda t, s: overruns(s.raw, _reference(t, s)),
+    "right_then_more": _right_then_more,
+    "suffix_echo": lambda t, s: echoes(s.raw, t[s.task_id].suffix),
+}
+INFILL = (
+    "exact_match", "edit_similarity", "stop_rate", "overrun", "right_then_more", "suffix_echo",
+    "stop_gap",
+)  # fmt: skip
 
 
 def echoes(middle: str, suffix: str) -> bool:

@@ -87,6 +87,20 @@ def _humaneval() -> list[Published]:
     ]
 
 
+def _instruct() -> list[Published]:
+    listed = "a list of models by their publishers' scores"
+    rows = [
+        ("CodeGen2.5-7B-instruct", "7B", 36.2, listed),
+        ("InstructCodeT5+", "16B", 35.0, listed),
+        ("OctoCoder", "15B", 45.8, listed),
+        ("WizardCoder-15B-V1.0", "15B", 57.3, "its model card"),
+    ]
+    return [
+        Published("humaneval-instruct", model, size, {"pass@1": value}, "secondary", source)
+        for model, size, value, source in rows
+    ]
+
+
 def _infill() -> list[Published]:
     announced, deepseek = "n = 40", "DeepSeek-Coder paper, table 6"
     qwen, olmo = "Qwen2.5-Coder report, table 7", "olmo-cookbook PR #30"
@@ -126,7 +140,7 @@ def _infill() -> list[Published]:
 LINES = "santacoder-fim"
 """Line exact match on SantaCoder's Python set: other tasks than HumanEval-Infill's single lines."""
 
-ROWS: tuple[Published, ...] = (*_humaneval(), *_infill())
+ROWS: tuple[Published, ...] = (*_humaneval(), *_infill(), *_instruct())
 
 
 def rows(benchmark: str) -> list[Published]:

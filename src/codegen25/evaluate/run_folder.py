@@ -21,7 +21,7 @@ from codegen25.evaluate.samples import Judged, Key, Sample
 
 MAY_GROW = ("n", "temperatures", "limit")
 """What a run that goes on may ask differently: the samples there are stay what they are."""
-ABOUT = ("date", "machine", "versions", "codegen25", "data")
+ABOUT = ("date", "machine", "versions", "codegen25", "data", "parameters")
 """What is noted and not compared: a run may go on elsewhere or another day."""
 
 

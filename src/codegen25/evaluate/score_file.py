@@ -47,7 +47,7 @@ def score(file: Path, common: Common, rule: str) -> None:
     asked = list(dict.fromkeys(sample.task_id for sample in found))[: common.limit]
     tasks = [known[task] for task in asked]
     kept = [_cut(each, known, rule) for each in found if each.task_id in set(asked)]
-    said = {
+    said: dict[str, Any] = {
         "benchmark": benchmark.name,
         "data": Path(benchmark.source).name,
         "data_sha256": benchmark.sha256,
@@ -59,8 +59,8 @@ def score(file: Path, common: Common, rule: str) -> None:
     }
     with run_folder(common.out) as path, opened(path) as folder:
         with Sandbox(common.workers, common.isolation) as box:
-            level = box.level
-            folder.begin({**said, "isolation": level})
+            said["isolation"] = box.level
+            folder.begin(said)
             before = folder.known_samples()
             folder.add_samples([each for each in kept if each.key not in before])
             verdicts = evaluate.judged(folder, tasks, kept, box, emitted_too=True)
@@ -71,7 +71,7 @@ def score(file: Path, common: Common, rule: str) -> None:
         by_key = {**{each.key: each for each in verdicts if each.form == EMITTED}, **by_key}
         target = (common.out or file.parent) / file.name
         _write_results(target, kept, by_key)
-        show(scores, level, common, benchmark.source)
+        show(scores, common, benchmark.source)
 
 
 def _write_results(target: Path, kept: list[samples.Sample], verdicts: Mapping[Any, Any]) -> None:

@@ -58,6 +58,7 @@ def scored(
         "tasks": attempted,
         "tasks_in_benchmark": whole,
         "samples": len(samples),
+        "isolation": said["isolation"],
         "form": form,
         "metrics": best,
         "by_temperature": by_temperature,

@@ -7,16 +7,19 @@ from typing import Any
 
 PLAIN = ("bits_per_byte", "suffix_gain")
 """Metrics that are no shares."""
+LOWER = {"filters": " (no namespaces)", "limits": " (keeps accidents in check, not malice)"}
+"""What a level lacks that is not the strongest."""
 
 
-def table(scores: Mapping[str, Any], level: str) -> str:
+def table(scores: Mapping[str, Any]) -> str:
     """The scores as Markdown: a column a temperature, 95 % intervals in brackets."""
     temperatures = scores["by_temperature"]
     whole, done = scores["tasks_in_benchmark"], scores["tasks"]
+    level = scores["isolation"]
     tasks = f"{done} tasks" if done == whole else f"{done} of {whole} tasks"
     lines = [
         f"{scores['model']} on {scores['benchmark']}: {tasks}, {scores['samples']} samples "
-        f"({scores['form']}), isolation: {level}",
+        f"({scores['form']}), isolation: {level}{LOWER.get(level, '')}",
         "",
         f"| metric | {' | '.join(f'T {each}' for each in temperatures)} |",
         f"|---|{'---|' * len(temperatures)}",

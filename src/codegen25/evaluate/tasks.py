@@ -18,6 +18,7 @@ from codegen25.evaluate.plus import BY_REFERENCE, ROOT_OF_POLYNOMIAL
 from codegen25.evaluate.sandbox import Program
 
 Row = Mapping[str, Any]
+_MULTIPL_E = re.compile(r"([A-Za-z]+)_\d+_(\w+)$")
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,13 @@ class Task:
     @property
     def problem(self) -> str:
         """What it hangs together with: "SingleLineInfilling/HumanEval/7/L2" -> "HumanEval/7"."""
-        parts = self.task_id.split("/")
-        return "/".join(parts[1:3]) if self.infill and len(parts) > 2 else self.task_id
+        return problem_of(self.task_id, self.infill)
 
     @property
     def benchmark(self) -> str:
-        """The set's name as the task ids have it."""
+        """The set's name as the task ids have it; of MultiPL-E's with the language."""
+        if found := _MULTIPL_E.match(self.task_id):
+            return f"{found[1]}-{self.language}"
         return self.task_id.rstrip("0123456789").strip("/_").split("/")[0] or "tasks"
 
     def program(self, answer: str) -> Program:
@@ -60,6 +62,12 @@ class Task:
         """What is run for a source that holds the prompt already."""
         canonical = self.prompt + self.canonical_solution + self.suffix + self.helpers
         return Program(source, self.entry_point, self.test, canonical, self.language)
+
+
+def problem_of(task_id: str, infill: bool) -> str:
+    """What `Task.problem` says, without the task."""
+    parts = task_id.split("/")
+    return "/".join(parts[1:3]) if infill and len(parts) > 2 else task_id
 
 
 def read_row(row: Row) -> Task:
@@ -120,14 +128,14 @@ _LANGUAGES = {
 
 def _multipl_e(row: Row) -> Task:
     name = row.get("name") or row["task_id"]
-    entry = re.match(r"[A-Za-z]+_\d+_(\w+)", str(name))
+    entry = _MULTIPL_E.match(str(name))
     return _shown(
         Task(
             task_id=str(name),
             prompt=str(row["prompt"]),
             canonical_solution=str(row.get("canonical_solution", "")),
             test=str(row["tests"]),
-            entry_point=entry[1] if entry else "",
+            entry_point=entry[2] if entry else "",
             language=_LANGUAGES.get(str(row["language"]), str(row["language"])),
             stop_words=tuple(map(str, row.get("stop_tokens") or ())),
         )

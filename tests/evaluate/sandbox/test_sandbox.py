@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sandbox_helpers import GOOD, TEST, box, canonical, decide, left, running, unharmed
@@ -20,6 +21,7 @@ from codegen25.evaluate.sandbox import Limits, Program, Sandbox
 from codegen25.evaluate.sandbox import inside as inside_package
 from codegen25.evaluate.sandbox.inside.settings import LEVELS
 from codegen25.evaluate.sandbox.pool import FIRST, STRICT
+from codegen25.evaluate.sandbox.process import Worker
 
 
 @pytest.fixture(scope="module", params=LEVELS)
@@ -288,3 +290,29 @@ def test_a_worker_knows_nothing_of_the_package_around() -> None:
     folder = Path(inside_package.__file__).parent
     for file in folder.glob("*.py"):
         assert "codegen25" not in file.read_text(), file
+
+
+@pytest.mark.parametrize(("passing", "alone"), [(True, True), (False, False)])
+def test_a_batch_is_left_out_where_most_pass(
+    passing: bool, alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Verdicts are the same; what changes is which programs are decided without a batch before."""
+    asked: dict[str, set[str]] = {"batch": set(), "strict": set()}
+    ask = Worker.ask
+
+    def noting(self: Worker, job: dict[str, Any]) -> None:
+        asked[job["kind"]] |= {program["source"] for program in job["programs"]}
+        ask(self, job)
+
+    monkeypatch.setattr(Worker, "ask", noting)
+    body = "x + 1" if passing else "x"
+    programs = [Program(f"def f(x):\n    return {body}  # {n}", "f", TEST) for n in range(160)]
+    with Sandbox(1) as sandbox:
+        verdicts = dict(sandbox.run(programs))
+        assert all(verdict.passed == passing for verdict in verdicts.values())
+        assert len(verdicts) == 160
+        assert bool(asked["strict"] - asked["batch"]) == alone
+        assert len(asked["batch"]) >= 32  # it has to be seen first
+        asked["strict"].clear()
+        list(sandbox.run([Program(f"{p.source}.", "f", TEST) for p in programs], FIRST))
+        assert not asked["strict"]  # who believes the batch is never sent elsewhere

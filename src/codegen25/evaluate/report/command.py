@@ -8,7 +8,7 @@ from typing import Any
 
 from codegen25.errors import UserError
 from codegen25.evaluate import published
-from codegen25.evaluate.report import endings, page, plain, tables
+from codegen25.evaluate.report import curve, endings, page, plain, tables
 from codegen25.evaluate.report.figure import Figure, figure
 from codegen25.evaluate.report.folders import Run, read, tasks
 from codegen25.evaluate.report.problems import Problem, problems
@@ -16,6 +16,7 @@ from codegen25.evaluate.report.text import escape, markdown
 
 TITLE = "Evaluation by codegen25"
 NOTE = (
+    "Tables 1 to 3 hold what was announced of CodeGen2.5, as references beside what was measured. "
     "Measured rows stand first, with 95 % intervals where there are any. Published rows are "
     "references: other harnesses, truncations and temperatures made them, which moves small "
     "models by more than they differ. “Unverified” ones were quoted from memory."
@@ -61,6 +62,11 @@ def _page(runs: Sequence[Run], asked: Sequence[Sequence[Problem]], drawn: Figure
         sections.append((f"t{number}", made.caption, note + page.table(made)))
     if drawn:
         sections.append(("figure", "Figure 1: training", page.figure(drawn)))
+    for number, one in enumerate(runs):
+        if points := curve.points(one):
+            head = f"{curve.TITLE}: {one.model}"
+            content = page.table(curve.table(one.model, points)) + curve.figure(number, points)
+            sections.append((f"curve{number}", head, content))
     if ended := endings.statuses(runs):
         sections.append(("ended", ended.caption, page.table(ended)))
     if runs:
@@ -79,6 +85,10 @@ def _markdown(runs: Sequence[Run], asked: Sequence[Sequence[Problem]], drawn: Fi
     parts += [f"## {made.caption}\n\n{made.note}\n\n{plain.table(made)}" for made in _results(runs)]
     if drawn:
         parts.append(f"## Figure 1: training\n\n{plain.figure(drawn)}")
+    for one in runs:
+        if points := curve.points(one):
+            made = curve.table(one.model, points)
+            parts.append(f"## {markdown(made.caption)}\n\n{plain.table(made)}")
     if ended := endings.statuses(runs):
         parts.append(f"## {ended.caption}\n\n{plain.table(ended)}")
     if runs:
@@ -92,12 +102,13 @@ def _markdown(runs: Sequence[Run], asked: Sequence[Sequence[Problem]], drawn: Fi
 
 
 def _results(runs: Sequence[Run]) -> list[tables.Table]:
-    """The tables: those that the runs measured, the announcement's two in any case."""
+    """The tables: the announcement's three in any case, then what else the runs measured."""
     measured = [run.benchmark for run in runs]
-    names = [name for name in tables.TITLES if name in (*measured, "humaneval", "single-line")]
+    names = list(tables.NUMBERS)
+    names += [name for name in tables.TITLES if name in measured and name not in names]
     names += sorted({name for name in measured if name not in tables.TITLES})
     if "single-line" in measured:
-        names.insert(names.index("single-line") + 1, published.LINES)
+        names.insert(len(tables.NUMBERS), published.LINES)
     return [tables.results(name, [run for run in runs if run.benchmark == name]) for name in names]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +64,29 @@ def svg(drawn: Figure) -> str:
     points = [point for series in drawn.series for point in series.points]
     right = max(x for x, _ in points) or 1.0
     low, high = min(y for _, y in points), max(y for _, y in points)
-    ticks = _ticks(low, high)
+    ticks = round_numbers(low, high)
     ticks += [2 * ticks[-1] - ticks[-2]] if ticks[-1] < high else []
+    heads = f"{drawn.title} over the tokens trained on", described(drawn)
+    foot = "tokens trained on; dotted: ends of epochs"
+    parts, at = frame("f1", heads, foot, right, ticks, _count)
+    low = ticks[0]
+    for number, series in enumerate(drawn.series):
+        parts += _series(series, number % COLOURS, at, low)
+    return "".join((*parts, "</svg>"))
+
+
+At = Callable[[float, float], str]
+"""A point to its place in the picture."""
+
+
+def frame(
+    name: str, heads: tuple[str, str], foot: str, right: float, ticks: Sequence[float],
+    count: Callable[[float], str],
+) -> tuple[list[str], At]:  # fmt: skip
+    """The beginning of a picture: title and description, grid, axes; and where points lie in it.
+
+    From 0 to `right` across, along `ticks` upwards; `count` writes the numbers across.
+    """
     low, high = ticks[0], ticks[-1]
 
     def at(x: float, y: float) -> str:
@@ -74,25 +95,21 @@ def svg(drawn: Figure) -> str:
         return f"{across:.1f},{down:.1f}"
 
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="f1t f1d">',
-        f'<title id="f1t">{escape(drawn.title)} over the tokens trained on</title>',
-        f'<desc id="f1d">{escape(described(drawn))}</desc>',
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{name}t {name}d">',
+        f'<title id="{name}t">{escape(heads[0])}</title>',
+        f'<desc id="{name}d">{escape(heads[1])}</desc>',
     ]
     for tick in ticks:
         _, y = at(0, tick).split(",")
         parts.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y}" dy="4" class="end">{tick:g}</text>')
-    for tick in _ticks(0, right):
+    for tick in round_numbers(0, right):
         x, _ = at(tick, low).split(",")
-        label = escape(_count(tick)) if tick else "0"
+        label = escape(count(tick)) if tick else "0"
         parts.append(f'<text x="{x}" y="{HEIGHT - BOTTOM + 18}" class="mid">{label}</text>')
-    parts.append(
-        f'<text x="{(LEFT + WIDTH) / 2:g}" y="{HEIGHT - 8}" class="mid">tokens trained on; '
-        "dotted: ends of epochs</text>"
-    )
-    for number, series in enumerate(drawn.series):
-        parts += _series(series, number % COLOURS, at, low)
-    return "".join((*parts, "</svg>"))
+    middle = (LEFT + WIDTH) / 2
+    parts.append(f'<text x="{middle:g}" y="{HEIGHT - 8}" class="mid">{escape(foot)}</text>')
+    return parts, at
 
 
 def described(drawn: Figure) -> str:
@@ -105,8 +122,7 @@ def described(drawn: Figure) -> str:
     )
 
 
-def _series(series: Series, colour: int, at: object, low: float) -> list[str]:
-    assert callable(at)
+def _series(series: Series, colour: int, at: At, low: float) -> list[str]:
     places = [at(x, y) for x, y in series.points]
     parts = [f'<polyline class="line c{colour}" points="{" ".join(places)}"/>']
     if len(places) <= FEW:
@@ -125,7 +141,7 @@ def _count(tokens: float) -> str:
     return plot.short_count(float(f"{tokens:.3g}"))
 
 
-def _ticks(low: float, high: float, count: int = 5) -> list[float]:
+def round_numbers(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers that span `low` to `high`, some `count` of them."""
     if high <= low:
         high = low + (abs(low) or 1)

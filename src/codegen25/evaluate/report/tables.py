@@ -19,9 +19,12 @@ TITLES = {
     published.LINES: "Single lines of another set",
     "typing": "Files typed once more",
 }
+NUMBERS = {"humaneval": 1, "single-line": 2, "humaneval-instruct": 3}
+"""Those that hold what was announced of CodeGen2.5 come first; the others have no number."""
 NOTES = {
     "humaneval": "Functions from their docstrings; 164 problems.",
     "single-line": "A line of HumanEval's solutions is to be written back; 1,033 tasks.",
+    "humaneval-instruct": "The same problems, asked for as an instruction.",
     published.LINES: "Line exact match on SantaCoder's Python set: other tasks, for orientation. "
     "Two harnesses gave the same model 57.4 and 72.8.",
     "typing": "A file is typed again with a completer beside it: keys saved, suggestions shown, "
@@ -93,11 +96,17 @@ def results(benchmark: str, runs: Sequence[Run]) -> Table:
         for row in theirs
     ]
     return Table(
-        TITLES.get(benchmark, benchmark),
+        caption(benchmark),
         ("model", "parameters", *heads, "source", "conditions"),
         (*measured, *others),
         NOTES.get(benchmark, ""),
     )
+
+
+def caption(benchmark: str) -> str:
+    """A table's title, with its number if it is one of the announcement's."""
+    title = TITLES.get(benchmark, benchmark)
+    return f"Table {NUMBERS[benchmark]}: {title}" if benchmark in NUMBERS else title
 
 
 def conditions(run: Run) -> str:

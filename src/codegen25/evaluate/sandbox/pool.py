@@ -17,8 +17,13 @@ from codegen25.evaluate.sandbox.interpreters import commands
 from codegen25.evaluate.sandbox.process import Job, LevelRefusedError, Worker, WorkerDiedError
 from codegen25.evaluate.sandbox.program import Limits, Program, Verdict
 
-BATCH, GROUP, TRIES = 32, 8, 3
-"""Programs a first verdict is shared by; programs sent at once to be decided; before giving up."""
+BATCH, SMALL, GROUP, TRIES = 128, 16, 8, 3
+"""Programs a first verdict is shared by, at most and at the beginning; programs sent at once to be
+decided; before giving up."""
+MOSTLY = 0.65
+"""The share of passes from which on a first verdict costs more than it saves."""
+MEMORY = 32
+"""Programs that the share of passes is of, the latest counting most."""
 BOTH, FIRST, STRICT = "both", "first", "strict"
 FIRST_SECONDS = 0.5
 """CPU seconds of a first attempt: the slow are tried again, with all they may have, at the end."""
@@ -126,7 +131,8 @@ class _Round:
         self._strict = deque((key, self._short) for key in programs if key not in shared)
         self._slow: deque[int] = deque()
         self._tries: dict[int, int] = {}
-        self._share = max(1, min(BATCH, len(shared) // (2 * len(box._workers))))
+        self._passing, self._known = 0.0, set[int]()
+        self._share = max(1, min(BATCH, len(shared) // (4 * len(box._workers))))
 
     def verdicts(self) -> Iterator[tuple[int, Verdict]]:
         """Until every program has one. Abandoned half-way, the workers begin anew."""
@@ -150,9 +156,14 @@ class _Round:
                 worker.ask({"kind": job.kind, "programs": told, "cpu": job.cpu})
 
     def _next(self) -> Job | None:
-        if self._batch:
-            size = min(self._share, len(self._batch))
+        few = len(self._known) < MEMORY
+        if self._batch and (self._believes or few or self._passing < MOSTLY):
+            most = min(SMALL, self._share) if few else self._share
+            size = min(most, len(self._batch))
             return Job("batch", [self._batch.popleft() for _ in range(size)], self._short)
+        if not self._strict and self._batch:  # most pass: decide at once
+            size = min(GROUP, len(self._batch))
+            return Job("strict", [self._batch.popleft() for _ in range(size)], self._short)
         if self._strict:
             _, cpu = self._strict[0]
             keys: list[int] = []
@@ -178,6 +189,7 @@ class _Round:
 
     def _judged(self, key: int, job: Job, answer: dict[str, Any]) -> Verdict | None:
         status = answer["status"]
+        self._learn(key, status)
         if job.kind == "batch":
             if status == "again":
                 self._batch.appendleft(key)
@@ -194,6 +206,14 @@ class _Round:
             return None
         memory = answer.get("memory", 0.0)
         return Verdict(status, answer["detail"], 1000 * answer["cpu"], memory)
+
+    def _learn(self, key: int, status: str) -> None:
+        """Keep the share of passes, by each program's first verdict."""
+        if key in self._known or status in ("again", "slow", "alone"):
+            return
+        self._known.add(key)
+        weight = max(1 / len(self._known), 1 / MEMORY)
+        self._passing += weight * ((status == "passed") - self._passing)
 
     def _after_death(self, job: Job, stuck: bool) -> Iterator[tuple[int, Verdict]]:
         """The one it was at is to blame, or nobody; the others have not been begun."""

@@ -7,6 +7,7 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from codegen25 import __version__
 from codegen25.errors import UserError
 from codegen25.evaluate.typing.completers import Timed, of_endpoint, of_model
+from codegen25.evaluate.typing.curve import curve
+from codegen25.evaluate.typing.curve import table as curve_table
 from codegen25.evaluate.typing.measures import Measures, measures
 from codegen25.evaluate.typing.replay import TRIGGERS, Replay, replay
 from codegen25.evaluate.typing.surroundings import MODES, suffix
@@ -49,19 +52,28 @@ def run(
         raise UserError("--layout goes with a model; an --endpoint composes its prompts itself")
     if endpoint:
         ask, name = of_endpoint(endpoint, None if model == DEFAULT else model, max_tokens)
-        facts = {"model": f"{name} at {endpoint}"}
+        facts: dict[str, str | int] = {"model": f"{name} at {endpoint}"}
     else:
         ask, facts = of_model(model, max_tokens, layout)
     rows: list[tuple[str, Replay, Measures]] = []
     times: list[float] = []
+    sure: list[list[float | None]] = []
     for name, text in texts.items():
         _progress(name, len(rows) + 1, len(texts))
         timed = Timed(ask)
         done = replay(text, timed, suffix(text, context), trigger=trigger, limit=limit)
         rows.append((Path(name).name, done, measures([done], timed.milliseconds)))
         times += timed.milliseconds
+        sure.append(timed.confidences)
     _progress("", 0, 0)
     total = measures([done for _, done, _ in rows], times)
+    known = [
+        (show, confidence)
+        for (_, done, _), each in zip(rows, sure, strict=True)
+        for show in done.shows
+        if (confidence := each[show.request]) is not None
+    ]
+    points = curve(known, total.characters)
     conditions = {
         "benchmark": "typing",
         **facts,
@@ -76,12 +88,15 @@ def run(
         "codegen25": __version__,
     }
     if out is not None:
-        _write(out, conditions, rows, total)
+        _write(out, conditions, rows, total, [asdict(each) for each in points], sure)
     if as_json:
         each = {name: vars(one) for name, _, one in rows}
-        print(json.dumps({**conditions, "total": vars(total), "by_file": each}))
+        made = {"total": vars(total), "by_file": each, "curve": [asdict(p) for p in points]}
+        print(json.dumps({**conditions, **made}))
     else:
         print(table([(name, one) for name, _, one in rows], total, conditions), end="")
+        if points:
+            print(f"\nShown only above a confidence:\n\n{curve_table(points)}", end="")
 
 
 def table(rows: Sequence[tuple[str, Measures]], total: Measures, conditions: dict[str, Any]) -> str:
@@ -115,13 +130,15 @@ def table(rows: Sequence[tuple[str, Measures]], total: Measures, conditions: dic
 
 
 def _write(
-    out: Path, conditions: dict[str, Any], rows: list[tuple[str, Replay, Measures]], total: Measures
-) -> None:
+    out: Path, conditions: dict[str, Any], rows: list[tuple[str, Replay, Measures]],
+    total: Measures, points: list[dict[str, Any]], sure: list[list[float | None]],
+) -> None:  # fmt: skip
     """A run folder: conditions, what was shown where, scores."""
     out.mkdir(parents=True, exist_ok=True)
     shows = [
         {"file": name, "offset": show.offset, "shown": show.text, "accepted": show.accepted}
-        for name, done, _ in rows
+        | ({} if each[show.request] is None else {"confidence": each[show.request]})
+        for (name, done, _), each in zip(rows, sure, strict=True)
         for show in done.shows
     ]
     metrics = {
@@ -134,6 +151,7 @@ def _write(
         "samples": total.requests,
         "metrics": metrics,
         "by_file": {name: vars(one) for name, _, one in rows},
+        "curve": points,
     }
     for file, text in (
         ("run.json", json.dumps(conditions, indent=1) + "\n"),

@@ -4,27 +4,53 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from codegen25.evaluate.endpoint import Endpoint
 from codegen25.evaluate.generate import Settings, weights_sha256
 from codegen25.evaluate.typing.replay import Ask
+from codegen25.sample.options import Sampling
+
+if TYPE_CHECKING:
+    from codegen25.sample.engine import Engine
 
 
 @dataclass
 class Timed:
-    """An `Ask` that notes how long each answer took."""
+    """An `Ask` that notes how long each answer took, and how sure of it the model was."""
 
     ask: Ask
     milliseconds: list[float] = field(default_factory=list)
+    confidences: list[float | None] = field(default_factory=list)
 
     def __call__(self, prefix: str, suffix: str) -> str:
         start = time.perf_counter()
         answer = self.ask(prefix, suffix)
         self.milliseconds.append(1000 * (time.perf_counter() - start))
+        self.confidences.append(getattr(self.ask, "confidence", None))
         return answer
 
 
-def of_model(name: str, max_tokens: int, layout: str | None) -> tuple[Ask, dict[str, str]]:
+class OfEngine:
+    """An engine's greedy completions; `confidence` is the last one's mean log-probability."""
+
+    confidence: float | None = None
+
+    def __init__(self, engine: Engine, max_tokens: int, layout: str | None) -> None:
+        self._engine, self._max_tokens, self._layout = engine, max_tokens, layout
+        self._sampling = Sampling(logprobs=1)
+
+    def __call__(self, prefix: str, suffix: str) -> str:
+        answer = self._engine.infill(
+            prefix, suffix, max_tokens=self._max_tokens, sampling=self._sampling,
+            layout=self._layout,
+        )  # fmt: skip
+        each = [token.logprob for token in answer.logprobs]
+        self.confidence = sum(each) / len(each) if each else None
+        return answer.text
+
+
+def of_model(name: str, max_tokens: int, layout: str | None) -> tuple[Ask, dict[str, str | int]]:
     """A model's greedy completions as people get them, and what it is."""
     from codegen25.models import resolve
     from codegen25.sample.engine import Engine
@@ -32,11 +58,9 @@ def of_model(name: str, max_tokens: int, layout: str | None) -> tuple[Ask, dict[
     folder = resolve(name)
     engine = Engine.load(folder)
 
-    def ask(prefix: str, suffix: str) -> str:
-        return engine.infill(prefix, suffix, max_tokens=max_tokens, layout=layout).text
-
-    return ask, {
+    return OfEngine(engine, max_tokens, layout), {
         "model": folder.resolve().name,
+        "parameters": engine.runner.config.parameters,
         "layout": layout or engine.form.layouts[0].value,
         "weights": engine.runner.kind,
         "computing": engine.runner.name,

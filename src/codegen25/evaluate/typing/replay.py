@@ -46,11 +46,15 @@ class Piece:
 
 @dataclass(frozen=True)
 class Show:
-    """A suggestion on the screen; `accepted` is what was taken of it, empty if it was wrong."""
+    """A suggestion on the screen; `accepted` is what was taken of it, empty if it was wrong.
+
+    `request` is the number of the request that brought it, from 0.
+    """
 
     offset: int
     text: str
     accepted: str
+    request: int
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def replay(
             shown = _suggestion(text, offset, ask, after(offset))
             if shown:
                 taken = agreement(shown, text, offset)
-                shows.append(Show(offset, shown, taken))
+                shows.append(Show(offset, shown, taken, requests - 1))
                 if taken:
                     put("accepted", taken)
                     continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import builtins
+import gc
 import json
 import os
 import select
@@ -29,6 +30,9 @@ ALONE, SLOW, AGAIN, _DIRTY = "alone", "slow", "again", "dirty"
 _STAND = {"failed", "syntax", "missing-module"}
 _RESOURCES = (OSError, MemoryError, RecursionError, SystemError, BufferError)
 
+_TOGETHER = 0.003
+"""Seconds in which answers gather before they are read: waking for each costs more than most."""
+
 Tester = Callable[[dict[str, Any], dict[str, Any]], Any]
 """Takes a program and the candidate's namespace, runs the test on it."""
 
@@ -39,8 +43,8 @@ def run(
     settings: Settings,
     confinement: Confinement,
     cpu_seconds: float,
-) -> Iterator[dict[str, Any]]:
-    """Fork, and yield {"status", "detail", "cpu"} for each program, in order."""
+) -> Iterator[list[dict[str, Any]]]:
+    """Fork, and yield {"status", "detail", "cpu"} for each program, in order, some at a time."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -53,17 +57,14 @@ def run(
     watch = Watch((child,), cpu_seconds, settings.wall_factor)
     answered, last = 0, ALONE
     try:
-        for line in _lines(read, watch):
-            answer = _believed(line)
-            if answer is None or answered == len(programs):
-                break
-            if answer["status"] == _DIRTY:
-                last = AGAIN
-                answer["status"] = ALONE
-            answered += 1
-            yield answer
+        for lines in _lines(read, watch):
+            answers = _all_believed(lines, len(programs) - answered)
+            answered += len(answers)
+            if answers and answers[-1]["status"] == _DIRTY:
+                answers[-1]["status"], last = ALONE, AGAIN
+            yield answers
             watch.restart()
-            if last == AGAIN:
+            if last == AGAIN or len(answers) < len(lines):
                 break
         if watch.over():
             last = SLOW
@@ -71,13 +72,12 @@ def run(
         os.close(read)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    for _ in programs[answered:]:
-        yield {"status": last, "detail": "", "cpu": 0.0}
-        last = AGAIN
+    rest = [last, *[AGAIN] * len(programs)][: len(programs) - answered]
+    yield [{"status": status, "detail": "", "cpu": 0.0} for status in rest]
 
 
-def _lines(read: int, watch: Watch) -> Iterator[bytes]:
-    """Lines of the child until it ends, lies at length, or passes a limit."""
+def _lines(read: int, watch: Watch) -> Iterator[list[bytes]]:
+    """Lines of the child, as many as there are, until it ends, lies at length, passes a limit."""
     poll = select.poll()
     poll.register(read, select.POLLIN)
     held = b""
@@ -85,12 +85,27 @@ def _lines(read: int, watch: Watch) -> Iterator[bytes]:
         while not poll.poll(watch.pause() * 1000):
             if watch.over():
                 return
+        time.sleep(_TOGETHER)
         part = os.read(read, 1 << 16)
         held += part
         if not part or len(held) > 1 << 20:
             return
         *lines, held = held.split(b"\n")
-        yield from lines
+        if lines:
+            yield lines
+
+
+def _all_believed(lines: list[bytes], most: int) -> list[dict[str, Any]]:
+    """The answers up to the first that is none, or that says the process is no longer as new."""
+    found: list[dict[str, Any]] = []
+    for line in lines[:most]:
+        answer = _believed(line)
+        if answer is None:
+            break
+        found.append(answer)
+        if answer["status"] == _DIRTY:
+            break
+    return found
 
 
 def _believed(line: bytes) -> dict[str, Any] | None:
@@ -104,6 +119,7 @@ def _believed(line: bytes) -> dict[str, Any] | None:
 
 
 def _inside(out: int, programs: list[dict[str, Any]], test: Tester) -> None:
+    gc.freeze()  # what is here already is not to be looked through, and so copied
     dirty = _Dirt()
     for program in programs:
         began = time.process_time()

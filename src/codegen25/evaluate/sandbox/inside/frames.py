@@ -6,6 +6,7 @@ import json
 import select
 import socket
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -27,13 +28,13 @@ class Channel:
 
     def send(self, message: Any) -> None:
         """Write one message, all of it."""
-        self.send_text(json.dumps(message))
+        self.send_all([message])
 
-    def send_text(self, text: str) -> None:
-        """Write a message that is JSON already."""
-        raw = text.encode()
+    def send_all(self, messages: Iterable[Any]) -> None:
+        """Write messages one after the other, at once."""
+        raws = [json.dumps(message).encode() for message in messages]
         try:
-            self.stream.sendall(struct.pack("=I", len(raw)) + raw)
+            self.stream.sendall(b"".join(struct.pack("=I", len(raw)) + raw for raw in raws))
         except OSError as error:
             raise ClosedError(str(error)) from None
 

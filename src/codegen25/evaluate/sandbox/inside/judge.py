@@ -53,9 +53,9 @@ class Judge:
             job = self._jobs.receive()
             if job["kind"] == "batch":
                 self._prepare(job["programs"])
-                for answer in batch.run(job["programs"], self._test_beside, self._settings,
+                for answers in batch.run(job["programs"], self._test_beside, self._settings,
                                         self._confinement, job["cpu"]):  # fmt: skip
-                    self._jobs.send(answer)
+                    self._jobs.send_all(answers)
             else:
                 for program in job["programs"]:
                     self._jobs.send(self.strict(program, job["cpu"]))

@@ -52,7 +52,7 @@ _NEWEST = 451
 _COLUMN = {"x86_64": 0, "aarch64": 1}
 _ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
-_LOAD, _EQUAL, _GREATER, _NOT_LESS, _HAS, _RETURN = 0x20, 0x15, 0x25, 0x35, 0x45, 0x06
+_LOAD, _EQUAL, _NOT_LESS, _HAS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCH, _FIRST, _SECOND = 0, 4, 16, 24
 """Offsets in `struct seccomp_data`; arguments by their lower half, both machines little-endian."""
 _ALLOW, _KILL_PROCESS, _REFUSE, _UNKNOWN = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
@@ -74,9 +74,39 @@ def _numbers(table: str, column: int) -> list[int]:
     ]
 
 
+Instruction = tuple[int, int, int, int]
+Span = tuple[int, int]
+"""Numbers from the first on are answered by the second, up to the next span."""
+
+
+def _spans(processes: bool, column: int) -> list[Span]:
+    """The answers to the calls whose number decides alone."""
+    answers = dict.fromkeys(_numbers(_REFUSED, column), _REFUSE)
+    answers[_CLONE3[column]] = _UNKNOWN  # its flags cannot be read here; libc takes clone then
+    if not processes:  # abort() then ends by SIGSEGV
+        answers |= dict.fromkeys(_numbers(_PROCESSES, column), _REFUSE)
+        answers |= {_KILL[column]: _REFUSE, _TGKILL[column]: _REFUSE}
+    spans: list[Span] = []
+    for number in range(_NEWEST + 1):
+        answer = answers.get(number, _ALLOW)
+        if not spans or spans[-1][1] != answer:
+            spans.append((number, answer))
+    return [*spans, (_NEWEST + 1, _UNKNOWN)]  # the x32 calls too
+
+
+def _tree(spans: list[Span]) -> list[Instruction]:
+    """A search by halves: the kernel tries every number when a filter is entered, once a fork."""
+    if len(spans) == 1:
+        return [(_RETURN, 0, 0, spans[0][1])]
+    half = len(spans) // 2
+    lower, upper = _tree(spans[:half]), _tree(spans[half:])
+    assert len(lower) < 256  # the furthest jump
+    return [(_NOT_LESS, len(lower), 0, spans[half][0]), *lower, *upper]
+
+
 def _build(processes: bool) -> bytes:
     column = _COLUMN[MACHINE]
-    code: list[tuple[int, int, int, int]] = []
+    code: list[Instruction] = []
 
     def add(operation: int, value: int, yes: int = 0, no: int = 0) -> None:
         code.append((operation, yes, no, value))
@@ -98,22 +128,14 @@ def _build(processes: bool) -> bytes:
     add(_EQUAL, _ARCHITECTURE[MACHINE], 1, 0)
     add(_RETURN, _KILL_PROCESS)
     add(_LOAD, _NUMBER)
-    when(_GREATER, _NEWEST, _UNKNOWN)  # the x32 calls too
-    for number in _numbers(_REFUSED, column):
-        when(_EQUAL, number, _REFUSE)
-    when(_EQUAL, _CLONE3[column], _UNKNOWN)  # its flags cannot be read here; libc takes clone then
     if not processes:
-        for number in _numbers(_PROCESSES, column):
-            when(_EQUAL, number, _REFUSE)
         by_argument(_CLONE, _FIRST, [(_HAS, _CLONE_THREAD, _ALLOW)], _REFUSE)
-        for call in (_KILL, _TGKILL):  # abort() then ends by SIGSEGV
-            when(_EQUAL, call[column], _REFUSE)
     by_argument(_PRLIMIT, _FIRST, [(_EQUAL, 0, _ALLOW)], _REFUSE)
     owners = (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX, _F_SETLEASE, _F_NOTIFY)
     by_argument(_FCNTL, _SECOND, [(_EQUAL, value, _REFUSE) for value in owners], _ALLOW)
     terminals = (_FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX)
     by_argument(_IOCTL, _SECOND, [(_EQUAL, value, _REFUSE) for value in terminals], _ALLOW)
-    add(_RETURN, _ALLOW)
+    code += _tree(_spans(processes, column))
     return b"".join(struct.pack("=HBBI", *each) for each in code)
 
 
