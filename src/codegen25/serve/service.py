@@ -124,7 +124,8 @@ class Service:
         if not 1 <= ask.n <= MOST_SAMPLES:
             raise UserError(f"n is {ask.n}; it lies between 1 and {MOST_SAMPLES}")
         self._refuse_when_full(served.backend)
-        if ask.typing and ask.n == 1 and ask.suffix is not None and ask.max_tokens:
+        one = ask.n == 1 and ask.max_tokens > 0
+        if ask.typing and one and ask.suffix is not None and ask.layout is None:
             return [await self._typed(served, ask, show)]
         requests = self._requests(served.backend, ask)
         return await self._all(served.backend, requests, show)

@@ -93,7 +93,8 @@ def ask_of(body: CompletionBody, prompt: str | list[int], owner: str) -> Ask:
         prefix=prompt if isinstance(prompt, str) else "", suffix=body.suffix,
         ids=None if isinstance(prompt, str) else tuple(prompt),
         max_tokens=_or(body.max_tokens, 16), sampling=sampling, n=made, stops=stops,
-        layout=body.layout, typing=body.session, language=language_named(body.language), owner=owner,
+        layout=body.layout, typing=body.session, language=language_named(body.language),
+        owner=owner,
     )  # fmt: skip
 
 

@@ -16,9 +16,11 @@ from starlette.responses import Response
 from codegen25.serve.api_page import routes
 
 POLICY = (
-    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
 )
+STYLED = POLICY + "; style-src 'self' 'unsafe-inline'"
+"""For a page that is one file."""
 TYPES = {
     ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".png": "image/png",
@@ -74,7 +76,8 @@ async def icon(request: Request) -> Response:
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> Response:
     """The routes of this server."""
-    return _answer(request, File(routes(request.app.openapi()).encode(), TYPES[".html"]))
+    found = File(routes(request.app.openapi()).encode(), TYPES[".html"])
+    return _answer(request, found, STYLED)
 
 
 def _sent(request: Request, name: str) -> Response:
@@ -85,10 +88,10 @@ def _sent(request: Request, name: str) -> Response:
     return _answer(request, found)
 
 
-def _answer(request: Request, found: File) -> Response:
+def _answer(request: Request, found: File, policy: str = POLICY) -> Response:
     """The file, or 304 for who has it; a newer server's files are taken at once."""
     headers = {
-        "etag": found.tag, "cache-control": "no-cache", "content-security-policy": POLICY,
+        "etag": found.tag, "cache-control": "no-cache", "content-security-policy": policy,
         "referrer-policy": "no-referrer",
     }  # fmt: skip
     known = {each.strip().removeprefix("W/") for each in _matches(request).split(",")}
