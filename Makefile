@@ -1,4 +1,5 @@
 # make demo   set up and infill a real file with the shipped model
+# make serve  install what serving needs, and serve the shipped model to editors on this machine
 # make test   set up and run the tests;  make test-all  the slow ones too
 # make test-clients  editors, OpenAI's and Ollama's clients, a browser, Triton, as far as they can
 #             be installed here
@@ -8,13 +9,16 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo test test-all test-clients check clean
+.PHONY: serve demo test test-all test-clients check clean
 
 demo: $(VENV)/.run
 	@echo '$$ codegen25 complete examples/inventory.py --at 15:1 --verbose'
 	@$(RUN)/codegen25 complete examples/inventory.py --at 15:1 --verbose
 	@echo; echo '$$ codegen25 complete examples/inventory.py --at 15:1 --diff'
 	@$(RUN)/codegen25 complete examples/inventory.py --at 15:1 --diff
+
+serve: $(VENV)/.serve
+	@$(RUN)/codegen25 serve
 
 test: $(VENV)/.dev
 	$(RUN)/pytest
@@ -36,6 +40,10 @@ $(VENV)/.run: pyproject.toml constraints.txt scripts/venv.sh
 	@echo 'installing codegen25 (the first time takes a minute or two)'
 	@$(RUN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@$(RUN)/python -m codegen25.sample.native
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.run
+	@$(RUN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[serve,lsp]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
