@@ -182,8 +182,19 @@ def serve(
     keep_accepted: Annotated[
         bool, typer.Option("--keep-accepted", help="Keep accepted completions to train on.")
     ] = False,
+    triton: Annotated[
+        bool, typer.Option("--triton", help="Run NVIDIA's Triton server instead of ours.")
+    ] = False,
+    triton_ports: Annotated[
+        str, typer.Option(metavar="HTTP,GRPC,METRICS", help="Triton's ports.")
+    ] = "8000,8001,8002",
 ) -> None:
     """Serve editors and tools on this machine: OpenAI, llama.cpp, Ollama, Tabby and more."""
+    if triton:
+        from codegen25.serve.triton import Ports
+        from codegen25.serve.triton import run as run_triton
+
+        raise typer.Exit(run_triton(model, Ports.parse(triton_ports), weights, threads))
     from codegen25.serve.command import Options, run
 
     run(
@@ -716,11 +727,16 @@ export = typer.Typer(help="Write a checkpoint for other engines.", no_args_is_he
 app.add_typer(export, name="export")
 
 
+Kind = Annotated[
+    str, typer.Option("--type", "--kind", help="f32, f16, bf16, q8_0 or q4_0.", metavar="TYPE")
+]
+
+
 @export.command("gguf")
 def export_gguf(
     model: Annotated[str, typer.Argument(help="A model's name or directory.")],
     out: Annotated[Path, typer.Argument(help="The file to write, say model.gguf.")],
-    kind: Annotated[str, typer.Option(help="f32, f16, bf16, q8_0 or q4_0.")] = "q8_0",
+    kind: Kind = "q8_0",
 ) -> None:
     """Write a GGUF file, which llama.cpp and all that is built on it load."""
     from codegen25.export import gguf
@@ -728,6 +744,35 @@ def export_gguf(
 
     gguf.write(resolve(model), out, kind)
     print(out)
+
+
+@export.command("ollama")
+def export_ollama(
+    model: Annotated[str, typer.Argument(help="A model's name or directory.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write.")],
+    kind: Kind = "q8_0",
+) -> None:
+    """Write a GGUF file and the Modelfile by which Ollama takes it in."""
+    from codegen25.export import ollama
+    from codegen25.models import resolve
+
+    ollama.write(resolve(model), out, kind)
+    print(out / ollama.MODELFILE)
+
+
+@export.command("triton")
+def export_triton(
+    model: Annotated[str, typer.Argument(help="A model's name or directory.")],
+    out: Annotated[Path, typer.Argument(help="The model repository, a folder.")],
+    backend: Annotated[str, typer.Option(help="python (our engine) or vllm.")] = "python",
+    weights: Weights = "auto",
+    threads: Annotated[int, typer.Option(help="Of our engine; 0: all cores.")] = 0,
+) -> None:
+    """Write a model repository, which NVIDIA's Triton server serves."""
+    from codegen25.export import triton
+    from codegen25.models import resolve
+
+    print(triton.write(resolve(model), out, backend, weights=weights, threads=threads))
 
 
 @app.command()
