@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 import torch
 
@@ -19,6 +20,9 @@ from codegen25.data.recipe import DataRecipe
 from codegen25.model import Llama, initialize
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.recipe import Shape
+
+if TYPE_CHECKING:
+    from serving import Running
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -131,3 +135,18 @@ def tiktoken_cache(monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = shared("tiktoken-cache")
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Running]:
+    """A real server with the shipped model, on loopback."""
+    from serving import serving
+
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+        yield client

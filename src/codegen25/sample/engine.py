@@ -13,12 +13,13 @@ import numpy as np
 from codegen25 import memory
 from codegen25.directory import Directory
 from codegen25.errors import UserError
-from codegen25.infill import Format, Layout, Prompt, compose, compose_holes
+from codegen25.infill import Format, Prompt, compose_holes
 from codegen25.sample.answer import require_ids
 from codegen25.sample.cache import Cache
 from codegen25.sample.load import runner_for
 from codegen25.sample.loop import Loop
 from codegen25.sample.options import Sampling, check_samples
+from codegen25.sample.prompting import fitting, require_room
 from codegen25.sample.request import (
     DEFAULT_MAX_TOKENS,
     Completion,
@@ -95,30 +96,10 @@ class Engine(Loop):
 
         `front` are ids that stand before it: context from other files (`sample.context`).
         """
-        self._check_max_tokens(max_tokens)
-        try:
-            chosen = Layout(layout) if layout is not None else None
-        except ValueError as error:
-            names = ", ".join(self.form.layouts)
-            raise UserError(f"layout {layout!r} is unknown; this model has {names}") from error
-        if chosen is None and suffix and self.form.layouts[0] is Layout.CAUSAL:
-            raise UserError(
-                "this model knows no infilling (its vocabulary has no sentinels for it); ask for "
-                "the causal layout to continue what stands before the cursor"
-            )
-        budget = self.context - max_tokens - len(front)
-        if front and budget < self.context // 4:
-            raise UserError(
-                f"{len(front)} tokens of context and {max_tokens} to write leave the file "
-                f"{max(0, budget)} of the model's {self.context}"
-            )
-        composed = compose(prefix, suffix, self.tokenizer, self.form, budget=budget, layout=chosen)
-        return replace(composed, ids=[*front, *composed.ids])
-
-    def _check_max_tokens(self, max_tokens: int) -> None:
-        most = max(1, self.context - 16)
-        if not 1 <= max_tokens <= most:
-            raise UserError(f"max-tokens is {max_tokens}; this model takes 1 to {most}")
+        return fitting(
+            prefix, suffix, self.tokenizer, self.form, self.context, max_tokens=max_tokens,
+            layout=layout, front=front,
+        )  # fmt: skip
 
     # ---------------------------------------------------------------------------------- answers
 
@@ -153,7 +134,7 @@ class Engine(Loop):
         sampling: Sampling | None = None,
     ) -> list[Completion]:
         """The texts that belong between neighbouring `segments`, each knowing those before it."""
-        self._check_max_tokens(max_tokens)
+        require_room(max_tokens, self.context)
         if len(segments) < 2:
             raise UserError(f"{len(segments)} segments: holes lie between at least two")
         completions: list[Completion] = []

@@ -17,6 +17,7 @@ from codegen25.sample.answer import Answer, require_ids
 from codegen25.sample.cache import WORTH, Cache
 from codegen25.sample.drafting import BUILD_MS, Gate
 from codegen25.sample.healing import Vocabulary
+from codegen25.sample.prompting import require_fit
 from codegen25.sample.request import BusyError, Completion, Handle
 from codegen25.sample.runner import Run, Runner
 from codegen25.sample.sampling import draw_rows
@@ -49,13 +50,7 @@ class Scheduler:
         """Put a request into the queue; what can't be answered is a UserError at once."""
         request = handle.request
         require_ids(request.prompt.ids, self.runner.config.vocab_size)
-        if request.max_tokens < 0:
-            raise UserError(f"max-tokens is {request.max_tokens}; it is 0 or more")
-        if max(1, len(request.prompt.ids)) + request.max_tokens > self.context:
-            raise UserError(
-                f"{len(request.prompt.ids)} tokens of prompt and {request.max_tokens} to write "
-                f"exceed the model's {self.context}"
-            )
+        require_fit(request.prompt.ids, request.max_tokens, self.context)
         if len(self._waiting) >= QUEUE:
             raise BusyError(f"{QUEUE} requests are waiting; ask again later")
         self._arrivals += 1

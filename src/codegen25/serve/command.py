@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from codegen25.serve.backend import Backend
 
 KEYS_VARIABLE = "CODEGEN25_API_KEY"
+LLAMA_CPP = "llama.cpp"
+ENGINES = ("codegen25", LLAMA_CPP)
 GRACE_SECONDS = 5
 HEADER_BYTES = 32 << 10
 
@@ -122,21 +124,37 @@ def is_loopback(host: str) -> bool:
 
 
 def models(options: Options) -> dict[str, Path]:
-    """Names and folders of what is served: the model, then the adapters as NAME=FOLDER."""
-    folder = resolve(options.model)
-    found = {folder.name: folder}
+    """Names and places of what is served: the model, then the adapters as NAME=FOLDER.
+
+    A place is a model directory or, for llama.cpp, a GGUF file.
+    """
+    if options.engine not in ENGINES:
+        raise UserError(f"--engine {options.engine} is unknown; there are {', '.join(ENGINES)}")
+    find: Callable[[str], Path] = resolve
+    if options.engine == LLAMA_CPP:
+        from codegen25.serve.llama_cpp.gguf_model import located
+
+        find = located
+    elif options.model.endswith(".gguf"):
+        raise UserError(f"--model {options.model}: a GGUF needs --engine {LLAMA_CPP}")
+    folder = find(options.model)
+    found = {folder.name.removesuffix(".gguf"): folder}
     for each in options.adapters:
         name, sign, place = each.partition("=")
         if not (sign and name and place):
             raise UserError(f"--adapter {each}: it reads NAME=FOLDER")
         if name in found:
             raise UserError(f"--adapter {each}: there is a model {name} already")
-        found[name] = resolve(place)
+        found[name] = find(place)
     return found
 
 
 def backend(folder: Path, options: Options) -> Backend:
     """A loaded model."""
+    if options.engine == LLAMA_CPP:
+        from codegen25.serve.llama_cpp.backend import LlamaCpp
+
+        return LlamaCpp.load(folder, options.weights, options.threads, options.cache_mb)
     from codegen25.sample.engine import Engine, Settings
 
     engine = Engine.load(

@@ -71,12 +71,12 @@ class Service:
     @property
     def default(self) -> Served:
         """The model of whoever names none."""
-        self._require_ready()
+        self.require_ready()
         return next(iter(self.models.values()))
 
     def model(self, name: str | None) -> Served:
         """A served model; no name, and "default", mean the first."""
-        self._require_ready()
+        self.require_ready()
         if not name or name == DEFAULT:
             return self.default
         try:
@@ -110,7 +110,8 @@ class Service:
         self.metrics.cache.set(sum(each.kept[1] for each in backends))
         return self.metrics.text()
 
-    def _require_ready(self) -> None:
+    def require_ready(self) -> None:
+        """Refuse for now while the models load."""
         if not self.models:
             raise UnavailableError("the model is loading; ask again in a second")
 

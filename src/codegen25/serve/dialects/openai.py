@@ -64,7 +64,9 @@ async def completions(body: Either, request: Request) -> Response:
 @router.get("/v1/models")
 async def models(request: Request) -> Response:
     """The served models, the default first."""
-    served = f.service_of(request).models.values()
+    service = f.service_of(request)
+    service.require_ready()
+    served = service.models.values()
     return reply({"object": "list", "data": [_model(each) for each in served]})
 
 

@@ -1,0 +1,43 @@
+"""A model directory is what transformers and vLLM load: no export, no code of ours."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from codegen25.infill import Layout
+from codegen25.models import shipped_folder
+from codegen25.sample.engine import Engine, Settings
+from codegen25.sample.options import Sampling
+from codegen25.sample.request import Request
+
+SHIPPED = sorted(each for each in shipped_folder().iterdir() if each.is_dir())[0]
+PREFIX, SUFFIX = "def area(width, height):\n    return ", "\n\n\nprint(area(2, 3))\n"
+
+
+@pytest.mark.parametrize("layout", [Layout.PLAIN, Layout.ANCHORED, Layout.CAUSAL])
+def test_transformers_gives_our_greedy_tokens_and_stops_where_we_do(layout: Layout) -> None:
+    """`generation_config.json` names both ends, so that an infill ends at `<eom>` there too."""
+    engine = Engine.load(SHIPPED, Settings("cpu", "float32", 1))
+    prompt = engine.prompt(PREFIX, SUFFIX, max_tokens=24, layout=layout)
+    ours = engine.wait(engine.submit(Request(prompt, 24, Sampling(logprobs=1))))
+    theirs = AutoModelForCausalLM.from_pretrained(SHIPPED, dtype=torch.float32)
+    ids = theirs.generate(
+        torch.tensor([prompt.ids]), attention_mask=torch.ones(1, len(prompt.ids)),
+        max_new_tokens=24, do_sample=False, suppress_tokens=engine.scheduler._never.tolist(),
+    )[0, len(prompt.ids) :].tolist()  # fmt: skip
+    assert ids == [each.id for each in ours.logprobs]
+    if layout is not Layout.CAUSAL:
+        assert ours.stop_reason == "end" and ids[-1] in engine.form.ends_of_span
+
+
+def test_its_tokenizer_reads_a_prompt_as_we_compose_it() -> None:
+    """Sentinels written as text become our ids."""
+    engine = Engine.load(SHIPPED, Settings("cpu", "float32", 1))
+    text = f"{PREFIX}<mask_1>{SUFFIX}<|endoftext|><sep><mask_1>"
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED)
+    assert (
+        tokenizer.encode(text, add_special_tokens=False)
+        == engine.prompt(PREFIX, SUFFIX, max_tokens=24, layout="plain").ids
+    )
