@@ -35,7 +35,7 @@ print("ASKED", len(opened), flush=True)
 
 
 def test_no_outbound_socket(request) -> None:  # type: ignore[no-untyped-def]
-    folder = str(request.path.parent)
+    folder = str(request.path.parent.parent)
     done = subprocess.run(
         [sys.executable, "-c", GUARDED, folder], capture_output=True, text=True, timeout=120
     )
