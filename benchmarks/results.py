@@ -34,6 +34,11 @@ LARGER = [
     "--shape", "350m", "--rounds", "1", "--new", "1", "--new", "64",
     "--peer", "OpenVINO int8", "--peer", "llama.cpp Q8_0",
 ]  # fmt: skip
+CONTEXT = [
+    "--shape", "30m", "--shape", "97m", "--batch", "1", "--contexts", "256,512,1000,2000",
+    "--plot", "docs/context",
+]  # fmt: skip
+MEMORY = ["--memory", "--shape", "default", "--shape", "97m", "--shape", "7b int4"]
 TYPING = ["--model", "default"]
 TYPING_97M = [
     "--model", "97m", "--files", "6", "--keystrokes", "20", "--peer-keystrokes", "3",
@@ -126,8 +131,8 @@ def sections(
         "latency": Section(
             "Latency",
             "The announcement's table: two prompts of 2,000 tokens at once, greedy, medians of "
-            "interleaved rounds, random weights. What the floor is stands in "
-            "`src/codegen25/bench/roofline.py`.",
+            "interleaved rounds, random weights; ours asked as batch work. The floor stands "
+            "in `src/codegen25/bench/roofline.py`.",
             f"codegen25 bench latency {' '.join(LATENCY)} --peers-python peers/bin/python",
             [*cli, "bench", "latency", *LATENCY, "--peers-python", peers],
         ),
@@ -136,6 +141,19 @@ def sections(
             "One round, and the two best peers.",
             f"codegen25 bench latency {shlex.join(LARGER)} --peers-python peers/bin/python",
             [*cli, "bench", "latency", *LARGER, "--peers-python", peers],
+        ),
+        "context": Section(
+            "Cost against context length",
+            "One prompt read with nothing cached, and a step after it; medians of three rounds.",
+            f"codegen25 bench latency {' '.join(CONTEXT)}",
+            [*cli, "bench", "latency", *CONTEXT],
+        ),
+        "memory": Section(
+            "Memory of sampling",
+            "A fresh process each, the cache of one context full. The goal is 300 MB beside "
+            "weights and cache, and 8 GB for 7 billion parameters in int4 (random bytes).",
+            f"codegen25 bench latency {shlex.join(MEMORY)}",
+            [*cli, "bench", "latency", *MEMORY],
         ),
         "typing": Section(
             "Typing",

@@ -638,13 +638,26 @@ def bench_latency(
         list[str] | None, typer.Option("--peer", help="Peers by name, or none; the usual ones.")
     ] = None,
     peers_python: Annotated[str, typer.Option(help="The Python that has them.")] = sys.executable,
+    contexts: Annotated[
+        str, typer.Option(help="Instead: a prompt and a step at these lengths (256,1000,2000).")
+    ] = "",
+    plot: Annotated[
+        Path | None, typer.Option(help="With --contexts: draw it, as PATH-SHAPE.png and .svg.")
+    ] = None,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Instead: the most memory of each --shape ('7b int4').")
+    ] = False,
 ) -> None:
     """Milliseconds of a long prompt and a few new tokens, beside the peers and the floor."""
     from codegen25.bench import latency
 
+    if memory:
+        latency.run_memory(shapes or ["default", "97m"], threads)
+        return
     latency.run(
-        shapes or ["97m"], context, batch, new or latency.NEW, rounds, threads, peers, peers_python
-    )
+        shapes or ["97m"], context, batch, new or latency.NEW, rounds, threads, peers,
+        peers_python, latency.lengths(contexts), plot,
+    )  # fmt: skip
 
 
 @bench.command("typing")

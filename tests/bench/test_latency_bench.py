@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from codegen25.bench import keystrokes, latency, roofline, throughput
+from codegen25.errors import UserError
 from conftest import Run
 
 FLOOR = roofline.Roofline(1e11, 1e10, 1e10, 2e11, 1e10)
@@ -58,6 +59,46 @@ def test_the_floor_is_matrices_attention_and_bytes() -> None:
     config = latency.shapes.named("97m")
     assert FLOOR.prefill(config, 2000, 2) == pytest.approx((680e9 + 147e9) / 2e11, rel=0.01)
     assert FLOOR.step(config, 2000, 2) == pytest.approx((97e6 + 147e6) / 1e10, rel=0.05)
+
+
+def test_the_cost_by_context_is_a_table_and_a_plot(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run(
+        "bench", "latency", "--shape", "1m", "--contexts", "40,90", "--batch", "1", "--rounds", "1",
+        "--threads", "1", "--plot", tmp_path / "plots/context",
+    )  # fmt: skip
+    assert code == 0
+    head = next(line for line in out.splitlines() if line.startswith("| context"))
+    for measure in ("prompt", "a step"):
+        assert f"floor, {measure}, ms" in head and f"ours int8, {measure}, ms" in head
+    assert "\n| 40 |" in out and "\n| 90 |" in out and "![" in out
+    for ending in ("png", "svg"):
+        assert (tmp_path / f"plots/context-1m.{ending}").stat().st_size > 5000
+
+
+def test_a_peer_that_is_missing_has_no_line(tmp_path: Path) -> None:
+    rows = latency.by_context("1m", [40, 60], 1, 1, 1, ["OpenVINO int8"], str(tmp_path), FLOOR)
+    assert [row["OpenVINO int8, prompt, ms"] for row in rows] == ["not run", "not run"]
+    assert all(row["ours int8, a step, ms"] > 0 for row in rows)
+    assert len(latency.draw(rows, "1m", tmp_path / "x")) == 2
+
+
+def test_lengths_are_numbers() -> None:
+    assert latency.lengths("256, 1000") == [256, 1000] and latency.lengths("") == []
+    with pytest.raises(UserError, match="write lengths like"):
+        latency.lengths("256,many")
+
+
+@pytest.mark.parametrize("model", ["default", "97m", "1m int4"])
+def test_little_memory_is_held_beside_weights_and_cache(model: str) -> None:
+    """In a fresh process, as loading and answering leave it, the cache full."""
+    [row] = latency.memory([model], 1)
+    assert 0 < row["beside both, MB"] <= latency.SPARE
+    assert row["peak resident, MB"] > row["weights, MB"] + row["cache, MB"]
+
+
+def test_the_memory_of_what_is_unknown_is_not_measured(run: Run) -> None:
+    code, _, err = run("bench", "latency", "--memory", "--shape", "no-such-model")
+    assert code == 2 and "no-such-model" in err
 
 
 def test_typing_counts_what_is_recomputed() -> None:

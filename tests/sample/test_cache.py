@@ -126,3 +126,16 @@ def test_what_a_slot_holds_is_what_its_tokens_say(seed: int) -> None:
             assert held == each.tokens[: each.length].tolist()
         assert cache.bytes <= cache.bound
         busy.append(slot)
+
+
+def test_what_is_reserved_stays_free_for_others() -> None:
+    cache = Cache(FakeRunner(), 4 * STEP)
+    first = cache.acquire(np.array([1, 2], np.int32), STEP, "", reserve=3 * STEP)
+    assert first is not None
+    # One more of a kind that reserves would leave too little; one that does not takes it.
+    assert cache.acquire(np.array([3, 4], np.int32), STEP, "", reserve=3 * STEP) is None
+    assert cache.acquire(np.array([3, 4], np.int32), STEP, "", reserve=2 * STEP) is not None
+    assert cache.acquire(np.array([5, 6], np.int32), 2 * STEP, "") is not None
+    cache = Cache(FakeRunner(), STEP)
+    alone = cache.acquire(np.array([1], np.int32), STEP, "", reserve=STEP)
+    assert alone is not None  # nothing else is computed: waiting would be for ever

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codegen25.errors import UserError
@@ -88,6 +88,7 @@ SNIPPETS = st.lists(
 
 
 @given(snippets=SNIPPETS, budget=st.integers(-1, 200))
+@settings(deadline=None)
 def test_the_budget_holds(tokenizer: Tokenizer, snippets: list[Snippet], budget: int) -> None:
     ids = render(snippets, tokenizer, budget)
     assert len(ids) <= max(0, budget)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codegen25.sample.drafting import Gate, Lookup, SuffixAutomaton, agreed
+from codegen25.sample.drafting import Gate, Lookup, SuffixAutomaton
 from codegen25.sample.options import Sampling
 from codegen25.sample.sampling import draw, draw_rows, uniforms
 
@@ -132,7 +132,7 @@ def test_drafting_changes_no_answer(prompt: list[int], seed: int, greedy: bool) 
         draft = lookup.draft(gate.width())
         rows = np.stack([model([*text, *draft[:i]]) for i in range(len(draft) + 1)])
         drawn = draw_rows(rows, [sampling] * len(rows), numbers[done : done + len(rows)])
-        accepted = agreed(draft, drawn)
+        accepted = next((i for i, d in enumerate(draft) if d != drawn[i]), len(draft))
         for token in drawn[: accepted + 1]:
             lookup.extend(token)
             text.append(token)
@@ -142,12 +142,6 @@ def test_drafting_changes_no_answer(prompt: list[int], seed: int, greedy: bool) 
         passes += 1
     assert text[: len(plain)] == plain
     assert passes <= count
-
-
-def test_agreed() -> None:
-    assert agreed([], [3]) == 0
-    assert agreed([1, 2], [1, 2, 9]) == 2
-    assert agreed([1, 2, 3], [1, 5, 3, 4]) == 1
 
 
 def told(gate: Gate, slope: float) -> Gate:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -14,9 +15,11 @@ from codegen25 import checkpoint
 from codegen25.errors import UserError
 from codegen25.infill import Layout, Prompt
 from codegen25.models import DEFAULT, resolve
+from codegen25.sample.drafting import Gate
 from codegen25.sample.engine import Engine, Settings
 from codegen25.sample.options import Sampling
 from codegen25.sample.request import Handle, Piece, Priority, Request
+from codegen25.sample.scheduler import MOST_DRAFT, QUIET_SECONDS
 from codegen25.sample.stopping import Stops
 from codegen25.sample.torch_runner import TorchRunner
 
@@ -397,3 +400,127 @@ def test_logits_of_ids_that_no_model_has_are_refused(engine: Engine) -> None:
     for ids in ([1, 10**6], [-1], [1] * 300):
         with pytest.raises(UserError):
             engine.logits(ids)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Engine:
+    return Engine.load(resolve(DEFAULT), Settings(threads=2))
+
+
+def greedy(engine: Engine) -> Request:
+    """A request that the shipped model answers with some lines."""
+    text = Path(__file__).read_text()
+    prompt = engine.prompt(text[:900], "", max_tokens=40, layout="causal")
+    return Request(prompt, 40, Sampling(), draft=False)
+
+
+def strided(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many ids each call of several steps drew, from now on; the gate is told of a step."""
+    calls: list[int] = []
+    stride = engine.runner.stride  # type: ignore[attr-defined]
+
+    def noted(*arguments: object) -> tuple[list[int], float]:
+        ids, first = stride(*arguments)
+        calls.append(len(ids))
+        return ids, first
+
+    monkeypatch.setattr(engine.runner, "stride", noted, raising=False)
+    engine.scheduler.gate = Gate(MOST_DRAFT)
+    engine.scheduler.gate.timed(0, 0.1)
+    return calls
+
+
+def test_several_steps_in_one_call_change_nothing(
+    shipped: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, plain = shipped, greedy(shipped)
+    free = engine.wait(engine.submit(plain))
+    assert len(free.text) > 20
+    asked = [plain, *(replace(plain, max_tokens=n) for n in (1, 2, 9))]
+    asked += [replace(plain, stops=Stops(strings=(free.text[k : k + 3],))) for k in (0, 7, 15)]
+    asked += [replace(plain, enough=lambda text: len(text) >= 9)]
+    asked += [replace(plain, stops=Stops.editor()), replace(plain, draft=True)]
+    calls = strided(engine, monkeypatch)
+    answers, lengths = [], []
+    for several in (True, False):
+        if not several:
+            monkeypatch.setattr(engine.scheduler, "_striding", None)
+        for request in asked:
+            engine.cache.clear()
+            pieces: list[str] = []
+            handle = engine.submit(request, lambda piece, to=pieces: to.append(piece.text))
+            answer = engine.wait(handle)
+            answers.append((answer.text, pieces, answer.stop_reason, answer.rule, answer.tokens))
+            lengths.append([slot.tokens[: slot.length].tolist() for slot in engine.cache.slots])
+            assert answer.prefill_ms > 0
+    half = len(asked)
+    assert answers[:half] == answers[half:] and lengths[:half] == lengths[half:]
+    assert len(calls) > half / 2 and max(calls) > 4
+
+
+def test_a_callback_that_cancels_is_heard_within_a_call(
+    shipped: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, request = shipped, greedy(shipped)
+    calls = strided(engine, monkeypatch)
+    shown: list[str] = []
+    handles: list[Handle] = []
+
+    def cancel(piece: Piece) -> None:
+        shown.append(piece.text)
+        handles[0].cancel()
+
+    engine.wait(engine.submit(request))
+    handles.append(engine.submit(request, cancel))
+    answer = engine.wait(handles[0])
+    assert answer.stop_reason == "cancelled" and answer.text == shown[0] and max(calls) > 1
+    assert engine.wait(engine.submit(request)).text.startswith(answer.text)
+
+
+def test_a_row_without_numbers_fails_after_several_steps_too(
+    shipped: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, request = shipped, greedy(shipped)
+    strided(engine, monkeypatch)
+    forward = engine.runner.forward
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.runner, "stride", lambda *_: ([], 0.0), raising=False)
+        patch.setattr(engine.runner, "forward", lambda runs: forward(runs) * np.nan)
+        with pytest.raises(UserError, match="no numbers"):
+            engine.wait(engine.submit(request))
+    assert engine.wait(engine.submit(request)).tokens >= 1
+
+
+def test_typing_needs_no_row_of_batch_work(engine: Engine) -> None:
+    batch = [replace(each, priority=Priority.BATCH) for each in requests(engine, 20)]
+    handles = [engine.submit(each) for each in batch]
+    for _ in range(12):
+        engine.advance()
+    running, waiting = engine.scheduler.load
+    assert running == engine.runner.rows and waiting
+    typed = engine.submit(Request(engine.prompt("y", "", max_tokens=4, layout="causal"), 4))
+    ended = sum(handle.done for handle in handles)
+    engine.wait(typed)
+    assert sum(handle.done for handle in handles) == ended
+    for handle in handles:
+        handle.cancel()
+    engine.advance()
+    assert engine.scheduler.load == (0, 0)
+
+
+def test_chunks_are_large_for_batch_work_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = engine.scheduler
+    monkeypatch.setattr(scheduler, "_pace", 640.0)
+    sizes: list[int] = []
+    monkeypatch.setattr(scheduler, "_pass", lambda answers: sizes.append(scheduler._chunk()))
+    request = requests(engine, 1)[0]
+    for typed_before, priority in ((False, Priority.BATCH), (True, Priority.BATCH),
+                                   (False, Priority.TYPING), (False, Priority.WARM)):  # fmt: skip
+        handle = engine.submit(replace(request, priority=priority))
+        scheduler._pressed = time.perf_counter() - (0 if typed_before else 2 * QUIET_SECONDS)
+        scheduler.step()
+        handle.cancel()
+        scheduler.step()
+    assert sizes == [320, 64, 64, 64]

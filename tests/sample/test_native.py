@@ -12,12 +12,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codegen25 import checkpoint
 from codegen25.config import ModelConfig
 from codegen25.model import Llama, initialize
-from codegen25.sample.native import build
+from codegen25.sample.native import build, library
 from codegen25.sample.native.library import GROUPS, pack, product
 from codegen25.sample.native.runner import NativeRunner
 from codegen25.sample.runner import Run
+from codegen25.tokenizer import Tokenizer
+from codegen25.weights import Weights
 
 try:
     build.library()
@@ -154,7 +157,7 @@ try:
     w, x = rng.standard_normal((40, 64), np.float32), rng.standard_normal((9, 64), np.float32)
     library().codegen25_isa.restype = __import__("ctypes").c_char_p
     wrong = max(abs(product(pack([w], kind, 1), x) - x @ w.T).max() for kind in ("float32", "int8"))
-    print(library().codegen25_isa().decode(), wrong < 0.2)
+    print(library().codegen25_isa().decode(), wrong < 0.3)
 except MissingError as error:
     print("missing:", error)
 """
@@ -191,3 +194,69 @@ def test_a_library_of_somebody_else_is_refused(
     path.chmod(0o666)
     with pytest.raises(build.MissingError, match="somebody else"):
         build._require_ours(path)
+
+
+@pytest.mark.parametrize("kind", sorted(GROUPS))
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_stride_is_as_many_single_steps(kind: str, threads: int) -> None:
+    config, weights, _ = model()
+    runner = NativeRunner(config, weights, kind, threads)
+    never = np.array([0, 5, 74], np.int32)
+    for ids in ([3], list(range(60)), [9, 9, 9]):
+        expected, pending, keys = [], ids, runner.allocate(120)
+        for _ in range(20):
+            at = sum(map(len, [ids, expected])) - len(pending)
+            logits = runner.forward([Run(keys, at, pending, 1)])
+            logits[:, never] = -np.inf
+            expected.append(int(logits[0].argmax()))
+            pending = expected[-1:]
+        strided = runner.allocate(120)
+        first, seconds = runner.stride(Run(strided, 0, ids), never, [], 7)
+        assert first == expected[:7] and 0 < seconds < 10
+        second, _ = runner.stride(Run(strided, len(ids) + 6, first[-1:]), never, [200, -1], 13)
+        assert second == expected[7:]
+        end = expected[4]
+        ended, _ = runner.stride(Run(runner.allocate(120), 0, ids), never, {200, end}, 20)
+        assert ended == expected[: expected.index(end) + 1]
+        # What the two have stored is the same, so that either goes on from the other's.
+        length = len(ids) + 19
+        runs = [Run(each, length, [1, 2], 2) for each in (keys, strided)]
+        one, other = (runner.forward([run]).copy() for run in runs)
+        assert (one == other).all()
+
+
+def test_a_stride_leaves_what_is_no_number_to_the_caller() -> None:
+    config, weights, _ = model()
+    damaged = dict(weights)
+    damaged["model.layers.1.mlp.up_proj.weight"] = np.full((100, 48), np.nan, np.float32)
+    runner = NativeRunner(config, damaged, "int8", 1)
+    never = np.zeros(0, np.int32)
+    assert runner.stride(Run(runner.allocate(9), 0, [1, 2]), never, [], 4)[0] == []
+    whole = NativeRunner(config, weights, "int8", 1)
+    every = np.arange(config.vocab_size, dtype=np.int32)
+    assert whole.stride(Run(whole.allocate(9), 0, [1, 2]), every, [], 4)[0] == []
+
+
+def test_a_matrix_is_packed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    whole = rng.standard_normal((70, 64), np.float32)
+    x = rng.standard_normal((3, 64), np.float32)
+    for kind in GROUPS:
+        monkeypatch.setattr(library, "_AT_ONCE", 1 << 24)
+        expected = product(pack([whole], kind, 1), x)
+        monkeypatch.setattr(library, "_AT_ONCE", 13 * 64)
+        assert (product(pack([whole], kind, 1), x) == expected).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_rows_of_a_file_are_those_of_the_whole(
+    dtype: torch.dtype, tmp_path: Path, tokenizer: Tokenizer
+) -> None:
+    config, weights, _ = model(vocab_size=tokenizer.vocab_size)
+    tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+    checkpoint.write(tmp_path, config, tensors, tokenizer, dtype=dtype)
+    stored = Weights(tmp_path, config)
+    name = "model.layers.1.mlp.up_proj.weight"
+    lazy = library.Stored(stored, name)
+    assert (len(lazy), lazy.shape) == (100, (100, 48))
+    assert (lazy[7:31] == stored[name][7:31]).all() and lazy[7:31].dtype == np.float32

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from codegen25.errors import UserError
 from codegen25.sample.stopping import Stopper, Stops
-from codegen25.sample.stopping.lexer import Lexer
+from codegen25.sample.stopping.lexer import Heads, Lexer
+from codegen25.sample.stopping.reader import Reader, _go_on
 from codegen25.sample.stopping.styles import OTHER, STYLES
 
 CASES = sorted((Path(__file__).parent / "stops").glob("*.toml"))
@@ -119,6 +120,20 @@ def test_reading_in_strides_is_reading(text: str, language: str) -> None:
 # ----------------------------------------------------------------------------------- stop strings
 
 LETTERS = st.text("ab\n", max_size=30)
+
+
+@given(TEXTS, LANGUAGES)
+@settings(max_examples=40, deadline=None)
+def test_lines_that_were_read_before_are_not_read_again(text: str, language: str) -> None:
+    """A prefix read as it is typed is the prefix read at once."""
+    style = STYLES.get(language, OTHER)
+    for end in range(len(text) + 1):
+        prefix = text[:end]
+        reader, lexer, heads = Reader(prefix, "", language), Lexer(style), Heads(style, -end)
+        assert reader.before == list(_go_on(lexer, heads, prefix, -end))
+        assert (reader.open, vars(reader._heads)) == (lexer.stack, vars(heads))
+        kept = {name: value for name, value in vars(lexer).items() if name != "stack"}
+        assert all(vars(reader._lexer)[name] == value for name, value in kept.items())
 
 
 @given(LETTERS, st.lists(st.text("ab\n", min_size=1, max_size=5), min_size=1, max_size=4))

@@ -1,21 +1,29 @@
-"""Models of set shapes with random weights: speed depends on the shape, not on what was learnt."""
+"""Models of set shapes with random weights: speed depends on the shape, not on what was learnt.
+
+torch is imported where weights are drawn; who measures memory reads the shapes alone.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import tokenizers
-import torch
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
-from torch import Tensor
 
-from codegen25 import checkpoint
 from codegen25.config import ModelConfig
 from codegen25.errors import UserError
+from codegen25.sample.native.library import Packed, empty
+from codegen25.sample.native.runner import NativeRunner
 from codegen25.tokenizer import Tokenizer
 from codegen25.vocabulary import special_tokens
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 CONTEXT = 4096
 
@@ -59,22 +67,26 @@ def write(
     folder: Path,
     config: ModelConfig,
     *,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
     seed: int = 0,
     tokenizer: Tokenizer | None = None,
 ) -> None:
     """Write a model directory of random weights; it replaces `folder` whole.
 
-    Without a `tokenizer` it gets one of as many ids as the shape has.
+    Without a `tokenizer` it gets one of as many ids as the shape has; `dtype` None is float32.
     """
+    import torch
+
+    from codegen25 import checkpoint
+
     with checkpoint.replacing(folder) as staging:
         checkpoint.write(
             staging, config, RandomWeights(config, seed),
-            tokenizer or synthetic_tokenizer(config.vocab_size), dtype=dtype,
+            tokenizer or synthetic_tokenizer(config.vocab_size), dtype=dtype or torch.float32,
         )  # fmt: skip
 
 
-class RandomWeights(Mapping[str, Tensor]):
+class RandomWeights(Mapping[str, "Tensor"]):
     """Tensors by name, each drawn when asked for.
 
     Normal with the variance 1 / inputs, so that attention and the blocks' outputs are of the order
@@ -87,6 +99,8 @@ class RandomWeights(Mapping[str, Tensor]):
         self._seed = seed
 
     def __getitem__(self, name: str) -> Tensor:
+        import torch
+
         shape = self._shapes[name]
         rng = torch.Generator().manual_seed(self._seed * 1_000_003 + self._numbers[name])
         values = torch.empty(shape).normal_(generator=rng)
@@ -97,6 +111,46 @@ class RandomWeights(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._shapes)
+
+
+class Noise(Mapping[str, np.ndarray]):
+    """Norms of ones and a bfloat16 embedding: what `NoiseRunner` does not draw itself."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self._shapes = config.tensors()
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        shape = self._shapes[name]
+        if len(shape) == 1:
+            return np.ones(shape, np.float32)
+        drawn = np.random.default_rng(0).standard_normal(shape, np.float32)
+        bits = drawn.view(np.uint32)
+        bits &= 0xFFFF0000
+        return drawn
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+
+class NoiseRunner(NativeRunner):
+    """A model of any size whose matrices are random bytes, drawn where they lie: nothing is
+    written, converted or held twice."""
+
+    def __init__(self, config: ModelConfig, kind: str, threads: int = 0) -> None:
+        super().__init__(config, Noise(config), kind, threads)
+
+    def packed(self, weights: Mapping[str, np.ndarray], *names: str) -> Packed:
+        """Integers of all values alike, scaled to the variance 1 / inputs."""
+        shapes = [self.config.tensors()[name] for name in names]
+        columns, most = shapes[0][1], 1 << (8 if self.kind == "int8" else 4)
+        made = empty(sum(rows for rows, _ in shapes), columns, self.kind)
+        rng = np.random.default_rng(len(names))
+        made.weights[:] = np.frombuffer(rng.bytes(made.weights.nbytes), np.uint8)
+        made.scales.fill((12 / columns) ** 0.5 / most)
+        return made
 
 
 def synthetic_tokenizer(vocab_size: int) -> Tokenizer:

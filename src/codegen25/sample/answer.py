@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from codegen25.sample.cache import Slot
 from codegen25.sample.drafting import Lookup
 from codegen25.sample.healing import Forced, Vocabulary
 from codegen25.sample.request import Completion, Handle, Piece, TokenLogprobs
-from codegen25.sample.sampling import adjust, draw, logprobs, uniforms
+from codegen25.sample.sampling import COLD, adjust, draw, logprobs, uniforms
 from codegen25.sample.stopping import Stopper
 from codegen25.tokenizer import Tokenizer
 
@@ -30,9 +31,10 @@ class Answer:
         self.pending = self.prompt[slot.length :]
         self.drafted = self.accepted = 0
         self._lookup: Lookup | None = None
-        self.uniforms = uniforms(request.sampling.seed, request.key, request.max_tokens)
+        self._simple = not request.sampling.adjusts and not request.sampling.logprobs
         self._logprobs: list[TokenLogprobs] = []
-        self._first: float | None = None
+        self.first: float | None = None
+        """When the first id was there."""
         self._stream = tokenizer.stream()
         self._stopper = Stopper(request.stops, request.prefix, request.suffix, request.language)
         self._forced = None
@@ -50,18 +52,33 @@ class Answer:
     @property
     def plain(self) -> bool:
         """Whether the next draw needs the row of logits alone."""
-        sampling = self.request.sampling
-        return self._forced is None and not sampling.adjusts and not sampling.logprobs
+        return self._forced is None and self._simple
+
+    @property
+    def greedy(self) -> bool:
+        """Whether that draw takes the likeliest id."""
+        return self.plain and self.request.sampling.temperature < COLD
+
+    @property
+    def left(self) -> int:
+        """Ids that may still be written."""
+        return self.request.max_tokens - len(self.ids)
 
     @property
     def undrafted(self) -> bool:
         """Whether nothing was looked up for it yet."""
         return self._lookup is None
 
+    @cached_property
+    def uniforms(self) -> list[float]:
+        """All draws' numbers."""
+        return uniforms(self.request.sampling.seed, self.request.key, self.request.max_tokens)
+
     @property
     def uniform(self) -> float:
-        """The next draw's number."""
-        return self.uniforms[len(self.ids)]
+        """The next draw's number; nothing depends on a greedy one's."""
+        cold = self.request.sampling.temperature < COLD
+        return 0.0 if cold else self.uniforms[len(self.ids)]
 
     def draft(self, most: int) -> list[int]:
         """At most `most` ids that may come next; the look-up is built when first asked."""
@@ -85,8 +102,8 @@ class Answer:
 
     def take(self, token: int) -> tuple[str, str | None] | None:
         """Add an id. At the answer's end: the stop reason, and the rule that had enough."""
-        if self._first is None:
-            self._first = time.perf_counter()
+        if self.first is None:
+            self.first = time.perf_counter()
         self.ids.append(token)
         if self._lookup is not None:
             self._lookup.extend(token)
@@ -110,7 +127,7 @@ class Answer:
         """Show what was held back and tell the handle."""
         rest = self._stopper.finish() if reason in ("end", "length", "time") else ""
         end = time.perf_counter()
-        first = self._first or end
+        first = self.first or end
         completion = Completion(
             text=self.handle.text + rest,
             stop_reason=reason,
@@ -138,6 +155,6 @@ class Answer:
 
 def require_ids(ids: list[int], vocab_size: int) -> None:
     """Refuse ids that the model has no row for."""
-    bad = next((i for i in ids if not 0 <= i < vocab_size), None)
-    if bad is not None:
+    if ids and not (min(ids) >= 0 and max(ids) < vocab_size):
+        bad = next(i for i in ids if not 0 <= i < vocab_size)
         raise UserError(f"token id {bad} is outside the vocabulary of {vocab_size}")

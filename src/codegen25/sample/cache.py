@@ -33,8 +33,9 @@ class Slot:
     def common(self, ids: np.ndarray) -> int:
         """Length of the longest common beginning with `ids`."""
         most = min(self.length, len(ids))
-        differs = np.flatnonzero(self.tokens[:most] != ids[:most])
-        return int(differs[0]) if len(differs) else most
+        differs = self.tokens[:most] != ids[:most]
+        first = int(differs.argmax()) if most else 0
+        return first if most and differs[first] else most
 
     def truncate(self, length: int) -> None:
         """Forget all but the first `length` tokens."""
@@ -63,19 +64,25 @@ class Cache:
         """How many tokens of a prompt some slot holds."""
         return max((slot.common(ids) for slot in self._of(owner)), default=0)
 
-    def acquire(self, ids: np.ndarray, capacity: int, owner: str) -> Slot | None:
+    def acquire(self, ids: np.ndarray, capacity: int, owner: str, reserve: int = 0) -> Slot | None:
         """A slot of one's own that holds as much of `ids` as is known, with room for `capacity`.
 
-        At least the last token is left to compute. None while others' work fills the memory.
+        At least the last token is left to compute. None while others' work fills the memory, or
+        all of it but for `reserve` bytes.
         """
         context = self.runner.config.max_position_embeddings
         capacity = max(capacity, min(-(-capacity // STEP) * STEP, context))
-        best = max(self._of(owner), key=lambda slot: (slot.common(ids), slot.used), default=None)
-        common = min(best.common(ids), len(ids) - 1) if best is not None else 0
+        need, busy = self.runner.bytes_of(capacity), self._busy
+        if busy and reserve and busy + need + reserve > self.bound:
+            return None
+        known = [(slot.common(ids), slot.used, -i) for i, slot in enumerate(self._of(owner))]
+        common, _, place = max(known, default=(0, 0, 0))
+        best = self._of(owner)[-place] if known else None
+        common = min(common, len(ids) - 1)
         if best is not None and not best.busy and not self._fork(best, common, capacity):
             self._grow(best, capacity, common)
             return self._take(best, common)
-        if not self._room(self.runner.bytes_of(capacity), keep=best if common else None):
+        if not self._room(need, keep=best if common else None):
             return None
         slot = Slot(self.runner.allocate(capacity), owner)
         slot.tokens = np.zeros(capacity, np.int32)
@@ -98,6 +105,11 @@ class Cache:
     def clear(self) -> None:
         """Forget all that is not in use."""
         self.slots = [slot for slot in self.slots if slot.busy]
+
+    @property
+    def _busy(self) -> int:
+        """Memory of the slots in use."""
+        return sum(slot.keys.bytes for slot in self.slots if slot.busy)
 
     def _of(self, owner: str) -> list[Slot]:
         return [slot for slot in self.slots if slot.owner == owner]
@@ -127,7 +139,7 @@ class Cache:
 
     def _room(self, need: int, keep: Slot | None) -> bool:
         """Evict idle slots, the longest unused first, until `need` bytes are free."""
-        fixed = sum(slot.keys.bytes for slot in self.slots if slot.busy)
+        fixed = self._busy
         if fixed and fixed + need > self.bound:
             return False  # and nothing is thrown away for it
         idle = sorted((s for s in self.slots if not s.busy and s is not keep), key=lambda s: s.used)

@@ -33,13 +33,6 @@ MOST_MATCHES = 4
 """Matches that are tried for a draft, from the longest."""
 
 
-def agreed(draft: Sequence[int], drawn: Sequence[int]) -> int:
-    """How many tokens of a draft are accepted: the first that the draws at their places equal."""
-    pairs = enumerate(zip(draft, drawn, strict=False))
-    differs = (i for i, (guess, token) in pairs if guess != token)
-    return next(differs, min(len(draft), len(drawn)))
-
-
 class SuffixAutomaton:
     """All that occurs in a growing sequence; knows where its end occurred before.
 
@@ -207,10 +200,22 @@ class Gate:
         """The chance that a drafted token is accepted, as learned."""
         return self._accepted / self._tried
 
-    def saves(self, tokens: int) -> float:
-        """Milliseconds that drafting may be expected to save on so many tokens."""
+    @property
+    def step_ms(self) -> float:
+        """Milliseconds of a plain step, as learned; 0 while that is unknown."""
+        return self._times.get(0, 0.0)
+
+    @property
+    def pays(self) -> bool:
+        """Whether drafting gains, as learned."""
+        return self._best(self.acceptance)[0] > self.MARGIN
+
+    def saves(self, tokens: int, most: float) -> bool:
+        """Whether drafting may be expected to save over `most` milliseconds on so many tokens."""
+        if OFTEN * tokens * self.step_ms <= most:  # even if all were free
+            return False
         gain, _ = self._best(self.acceptance)
-        return max(0.0, 1 - 1 / gain) * OFTEN * tokens * self._times[0] if gain > 0 else 0.0
+        return gain > 1 and (1 - 1 / gain) * OFTEN * tokens * self.step_ms > most
 
     def timed(self, drafted: int, ms: float) -> None:
         """A pass over one token and `drafted` more (0: a plain step) took `ms` milliseconds."""

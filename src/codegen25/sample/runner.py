@@ -7,9 +7,9 @@ to verify. Runs of several sequences are computed at once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -67,4 +67,19 @@ class Runner(Protocol):
         """Store the runs' keys and values; logits (sum of wanted, vocabulary) float32.
 
         The array is the runner's own and valid until the next call.
+        """
+
+
+@runtime_checkable
+class Striding(Protocol):
+    """A runner that takes several greedy steps of one sequence in one call."""
+
+    def stride(
+        self, run: Run, never: np.ndarray, ends: Collection[int], most: int
+    ) -> tuple[list[int], float]:
+        """At most `most` ids that follow `run`, and the seconds until the first.
+
+        Each is the likeliest but for `never` (int32) and goes in as the next step's input; one of
+        `ends` is the last. Keys and values are stored of all but the last. There are fewer, or
+        none, where a row of logits holds no numbers: then `forward` tells what it holds.
         """

@@ -18,16 +18,23 @@ from codegen25.sample.cache import WORTH, Cache
 from codegen25.sample.drafting import BUILD_MS, Gate
 from codegen25.sample.healing import Vocabulary
 from codegen25.sample.prompting import require_fit
-from codegen25.sample.request import BusyError, Completion, Handle
-from codegen25.sample.runner import Run, Runner
+from codegen25.sample.request import BusyError, Completion, Handle, Priority
+from codegen25.sample.runner import Run, Runner, Striding
 from codegen25.sample.sampling import draw_rows
 from codegen25.tokenizer import Tokenizer
 
 QUEUE = 4096
 MOST_CHUNK, LEAST_CHUNK = 512, 32
 MOST_DRAFT = 8
-CHUNK_SECONDS = 0.1
-"""A chunk of a prompt is sized to take about so long: a cancelled request ends within it."""
+CHUNK_SECONDS, BATCH_SECONDS = 0.1, 0.5
+"""A chunk of a prompt is sized to take about so long: a cancelled request ends within it, and one
+that is typed waits for it. Batch work takes more at once where nobody types, which is faster."""
+QUIET_SECONDS = 10.0
+"""Since the last request of a higher class, until batch work takes large chunks."""
+STRIDE, STRIDE_MS = 8, 5.0
+"""Greedy steps of a lone answer that are taken in one call, at most, and what they may take."""
+RESERVED = 0.25
+"""Share of the memory for keys and values that is kept for typing, if one context takes so much."""
 
 
 class Scheduler:
@@ -38,12 +45,15 @@ class Scheduler:
     ) -> None:
         self.runner, self.tokenizer, self.cache = runner, tokenizer, cache
         self.context = runner.config.max_position_embeddings
-        self._never = never
+        self._never = never.astype(np.int32)
+        self._striding = runner if isinstance(runner, Striding) else None
+        self._reserve = int(min(runner.bytes_of(self.context), RESERVED * cache.bound))
         self._waiting: list[tuple[int, int, Handle]] = []
         self._active: list[Answer] = []
         self._arrivals = 0
         self._vocabulary: Vocabulary | None = None
         self._pace = 0.0
+        self._pressed = -QUIET_SECONDS
         self.gate = Gate(MOST_DRAFT)
 
     def submit(self, handle: Handle) -> None:
@@ -53,6 +63,8 @@ class Scheduler:
         require_fit(request.prompt.ids, request.max_tokens, self.context)
         if len(self._waiting) >= QUEUE:
             raise BusyError(f"{QUEUE} requests are waiting; ask again later")
+        if request.priority < Priority.BATCH:
+            self._pressed = time.perf_counter()
         self._arrivals += 1
         heapq.heappush(self._waiting, (int(request.priority), self._arrivals, handle))
 
@@ -68,11 +80,9 @@ class Scheduler:
         if not self._active:
             return False
         first = min(answer.request.priority for answer in self._active)
-        runs = dict(self._runs([a for a in self._active if a.request.priority == first]))
-        start = time.perf_counter()
-        logits = self.runner.forward(list(runs.values()))
-        self._note_pace(runs, time.perf_counter() - start)
-        self._take(runs, logits)
+        answers = [answer for answer in self._active if answer.request.priority == first]
+        if len(answers) > 1 or not self._stride(answers[0]):
+            self._pass(answers)
         return True
 
     def fail_all(self, error: Exception) -> None:
@@ -86,7 +96,7 @@ class Scheduler:
 
     def _admit(self) -> None:
         held: list[tuple[int, int, Handle]] = []
-        while self._waiting and len(self._active) < self.runner.rows:
+        while self._waiting and self._has_row(self._waiting[0][0]):
             entry = heapq.heappop(self._waiting)
             try:
                 begun = self._begin(entry[2])
@@ -100,16 +110,24 @@ class Scheduler:
         for entry in held:
             heapq.heappush(self._waiting, entry)
 
+    def _has_row(self, priority: int) -> bool:
+        """Whether so few of a class and those above it are computed that one more can be; those
+        below are paused while there is work of it."""
+        rows = sum(answer.request.priority <= priority for answer in self._active)
+        return rows < self.runner.rows
+
     def _begin(self, handle: Handle) -> bool:
         """Start a request, unless another computes its prompt already or memory is short."""
         request = handle.request
         ids = np.array(request.prompt.ids or [min(request.prompt.ends)], np.int32)
-        known = self.cache.longest(ids, request.owner)
         # One of a lower class may be paused for as long as there is work of a higher one.
         ahead = (a for a in self._active if a.request.priority <= request.priority)
-        if any(self._shared(answer, ids, request.owner) > known for answer in ahead):
+        shared = max((self._shared(answer, ids, request.owner) for answer in ahead), default=0)
+        if shared and shared > self.cache.longest(ids, request.owner):
             return False
-        slot = self.cache.acquire(ids, len(ids) + max(1, request.max_tokens), request.owner)
+        reserve = self._reserve if request.priority > Priority.TYPING else 0
+        capacity = len(ids) + max(1, request.max_tokens)
+        slot = self.cache.acquire(ids, capacity, request.owner, reserve)
         if slot is None:
             return False
         try:
@@ -132,6 +150,54 @@ class Scheduler:
 
     # ------------------------------------------------------------------------------- computing
 
+    def _pass(self, answers: list[Answer]) -> None:
+        runs = dict(self._runs(answers))
+        start = time.perf_counter()
+        logits = self.runner.forward(list(runs.values()))
+        self._note_pace(runs, time.perf_counter() - start)
+        self._take(runs, logits)
+
+    def _stride(self, answer: Answer) -> bool:
+        """Take several greedy steps of a lone answer in one call; False where that is no gain.
+
+        The ids that are drawn meet the rules one by one, as if each had been a step.
+        """
+        if self._striding is None or (most := self._steps(answer)) < 2:
+            return False
+        run = Run(answer.slot.keys, answer.slot.length, answer.pending)
+        begun = time.perf_counter()
+        ids, first = self._striding.stride(run, self._never, answer.request.prompt.ends, most)
+        seconds = time.perf_counter() - begun
+        if not ids:
+            return False
+        if len(ids) > 1:
+            self.gate.timed(0, 1000 * (seconds - first) / (len(ids) - 1))
+        answer.first = answer.first or begun + first
+        answer.slot.extend([*answer.pending, *ids[:-1]])
+        try:
+            self._replay(answer, ids)
+        except Exception as error:
+            self._leave(answer, error=error)
+        return True
+
+    def _steps(self, answer: Answer) -> int:
+        """How many steps to take at once: within a few milliseconds, and none where drafts pay."""
+        count = len(answer.pending)
+        if not answer.greedy or not self.gate.step_ms or count >= LEAST_CHUNK:
+            return 0
+        if not answer.prefilling and (count > 1 or (not answer.undrafted and self.gate.pays)):
+            return 0
+        return min(STRIDE, int(STRIDE_MS / self.gate.step_ms), answer.left)
+
+    def _replay(self, answer: Answer, ids: list[int]) -> None:
+        for place, token in enumerate(ids):
+            ended = ("cancelled", None) if answer.handle.cancelled else answer.take(token)
+            if ended is not None:
+                answer.slot.truncate(answer.slot.length - (len(ids) - 1 - place))
+                self._leave(answer, *ended)
+                return
+        answer.pending = [ids[-1], *self._draft(answer)]
+
     def _runs(self, answers: list[Answer]) -> Iterator[tuple[Answer, Run]]:
         """What to compute now: every answer's next tokens, and chunks of prompts within reason."""
         room = self._chunk()
@@ -148,8 +214,13 @@ class Scheduler:
             yield answer, Run(answer.slot.keys, answer.slot.length, ids, wanted)
 
     def _chunk(self) -> int:
-        fits = int(CHUNK_SECONDS * self._pace) // LEAST_CHUNK * LEAST_CHUNK
+        fits = int(self._chunk_seconds() * self._pace) // LEAST_CHUNK * LEAST_CHUNK
         return max(LEAST_CHUNK, min(MOST_CHUNK, fits)) if self._pace else MOST_CHUNK // 4
+
+    def _chunk_seconds(self) -> float:
+        highest = min((answer.request.priority for answer in self._active), default=0)
+        quiet = time.perf_counter() - self._pressed >= QUIET_SECONDS
+        return BATCH_SECONDS if quiet and highest == Priority.BATCH else CHUNK_SECONDS
 
     def _note_pace(self, runs: dict[Answer, Run], seconds: float) -> None:
         tokens = sum(len(run.ids) for run in runs.values())
@@ -224,17 +295,18 @@ class Scheduler:
 
     def _draft(self, answer: Answer) -> list[int]:
         """A guess at what follows, if guessing pays and this answer is alone."""
-        if not answer.request.draft or len(self._active) > 1 or not answer.plain:
+        if not answer.request.draft or not answer.plain or not self._alone(answer):
             return []
-        left = answer.request.max_tokens - len(answer.ids) - 1
-        width = min(self.gate.width(), left)
-        if width <= 0 or (answer.undrafted and not self._pays(answer, left)):
+        left = answer.left - 1
+        # The look-up has to be built first.
+        if answer.undrafted and not self.gate.saves(left, BUILD_MS * len(answer.prompt)):
             return []
-        return answer.draft(width)
+        return answer.draft(width) if (width := min(self.gate.width(), left)) > 0 else []
 
-    def _pays(self, answer: Answer, left: int) -> bool:
-        """Whether drafting may save more than it costs to build the look-up first."""
-        return self.gate.saves(left) > BUILD_MS * len(answer.prompt)
+    def _alone(self, answer: Answer) -> bool:
+        """Whether no other of its class or a higher one is computed."""
+        own = answer.request.priority
+        return sum(each.request.priority <= own for each in self._active) == 1
 
     # ------------------------------------------------------------------------------- going out
 

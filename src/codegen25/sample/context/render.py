@@ -50,7 +50,7 @@ def render(
     encode = _encoder(tokenizer, style)
     taken: list[Snippet] = []
     ids: list[int] = []
-    for each in sorted(snippets, key=lambda each: (-each.score, each.path, each.line, each.text)):
+    for each in sorted(snippets, key=_rank):
         if budget - len(ids) < _LEAST:
             break
         more = [i for path, text in _documents([*taken, each]) for i in encode(path, text)]
@@ -58,6 +58,11 @@ def render(
             taken.append(each)
             ids = more
     return ids
+
+
+def _rank(each: Snippet) -> tuple[float, str, int, str, str]:
+    """The best first; whatever else tells two apart decides ties."""
+    return -each.score, each.path, each.line, each.text, each.kind
 
 
 def _encoder(tokenizer: Encoder, style: Style) -> Callable[[str, str], list[int]]:

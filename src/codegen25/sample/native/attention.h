@@ -76,6 +76,18 @@ INLINE void scores(const Queries<float>& all, int row, const Head<float>& head, 
   }
 }
 
+// Sixteen products of pairs for each of R rows.
+template <int R>
+INLINE void dots(i32x16 (&sum)[R], const int16_t* x, const int16_t* y, int stride) {
+  if constexpr (R == 1) {
+    sum[0] = dot(sum[0], x, splat_pair(y));
+  } else {
+    i16x32 both = load_wide(x);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) sum[r] = dot(sum[r], both, splat_pair(y + r * stride));
+  }
+}
+
 template <int R>
 INLINE void scores(const Queries<int16_t>& all, int row, const Head<int16_t>& head, int start, int count, float* s) {
   const int16_t* q = all.q + row * all.width;
@@ -84,11 +96,10 @@ INLINE void scores(const Queries<int16_t>& all, int row, const Head<int16_t>& he
     i32x16 sum[R];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) sum[r] = no_sum();
-    for (int c = 0; c < all.width; c += 2) {
-      i16x32 k = load_wide(panel + c * LANES);
+    for (int c = 0; c < all.width; c += 2 * STEP<R>)
 #pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) sum[r] = dot(sum[r], k, splat_pair(q + r * all.width + c));
-    }
+      for (int u = c; u < c + 2 * STEP<R>; u += 2)
+        dots<R>(sum, panel + u * LANES, q + u, all.width);
     f32x16 scale = load(head.key_scales + start + first);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) store(s + r * BLOCK + first, to_float(sum[r]) * scale * splat(all.scales[row + r]));
@@ -136,11 +147,11 @@ INLINE void weighted(const Queries<int16_t>& all, int row, const Head<int16_t>& 
     i32x16 sum[R];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) sum[r] = no_sum();
-    for (int j = 0; j < count; j += 2) {
-      i16x32 v = load_wide(values + j * all.width + c * 2);
+    // Behind `count` shares are zero.
+    for (int j = 0; j < count; j += 2 * STEP<R>)
 #pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) sum[r] = dot(sum[r], v, splat_pair(shares + r * BLOCK + j));
-    }
+      for (int u = j; u < j + 2 * STEP<R>; u += 2)
+        dots<R>(sum, values + u * all.width + c * 2, shares + u, BLOCK);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       float* o = out + r * all.width + c;

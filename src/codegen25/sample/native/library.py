@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from codegen25.sample.native.build import library
+from codegen25.weights import Weights
 
 KINDS = {"float32": 0, "int8": 1, "int4": 2}
 GROUPS = {"float32": 1, "int8": 64, "int4": 32}
 """Inputs that share a scale."""
 LANES = 16
 _BITS = {"float32": 32, "int8": 8, "int4": 4}
+_AT_ONCE = 1 << 24
+"""Weights that are float32 at a time while they are packed."""
 
 
 class CConfig(ctypes.Structure):
@@ -82,23 +85,48 @@ class Packed:
         return self.weights.nbytes + self.scales.nbytes
 
 
-def pack(parts: Sequence[np.ndarray], kind: str, threads: int) -> Packed:
-    """Matrices (outputs, inputs) of float32 below each other, packed as one."""
-    outputs, columns = sum(len(part) for part in parts), parts[0].shape[1]
+class Stored:
+    """A matrix in its file; the rows that are asked for become float32, never all of them."""
+
+    def __init__(self, weights: Weights, name: str) -> None:
+        self._stored, self._bfloat16 = weights.stored(name), weights.is_bfloat16(name)
+        self.shape = self._stored.shape
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        part = self._stored[rows]
+        if self._bfloat16:
+            return (part.astype(np.uint32) << 16).view(np.float32)
+        return part.astype(np.float32)
+
+
+def empty(outputs: int, columns: int, kind: str) -> Packed:
+    """A packed matrix of zeros."""
     group = GROUPS[kind]
     inputs = -(-columns // group) * group
     panels = -(-outputs // LANES)
     weights = np.zeros(panels * inputs * LANES * _BITS[kind] // 8, np.uint8)
     scales = np.zeros(0 if kind == "float32" else panels * inputs // group * LANES, np.float32)
     c = CLinear(KINDS[kind], outputs, inputs, group, pointer(weights), pointer(scales))
-    first = 0
-    for part in parts:
-        rows = np.ascontiguousarray(part, np.float32)
-        library().codegen25_pack(
-            ctypes.byref(c), ctypes.c_void_p(pointer(rows)), len(rows), columns, first, threads
-        )
-        first += len(rows)
     return Packed(c, weights, scales)
+
+
+def pack(parts: Sequence[np.ndarray | Stored], kind: str, threads: int) -> Packed:
+    """Matrices (outputs, inputs) below each other, packed as one."""
+    columns = parts[0].shape[1]
+    packed = empty(sum(len(part) for part in parts), columns, kind)
+    step, first = max(1, _AT_ONCE // columns), 0
+    for part in parts:
+        for at in range(0, len(part), step):
+            rows = np.ascontiguousarray(part[at : at + step], np.float32)
+            library().codegen25_pack(
+                ctypes.byref(packed.c), ctypes.c_void_p(pointer(rows)), len(rows), columns, first,
+                threads,
+            )  # fmt: skip
+            first += len(rows)
+    return packed
 
 
 def product(packed: Packed, x: np.ndarray, threads: int = 1, repeat: int = 1) -> np.ndarray:

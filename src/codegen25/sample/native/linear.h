@@ -18,6 +18,7 @@ struct Linear {
   int64_t panel_bytes() const {
     return (int64_t)inputs * LANES * (kind == F32 ? 4 : kind == INT8 ? 2 : 1) / (kind == F32 ? 1 : 2);
   }
+  int64_t bytes() const { return panel_bytes() * panels(); }
   const uint8_t* panel(int i) const { return weights + i * panel_bytes(); }
   const float* panel_scales(int i) const { return scales + (int64_t)i * (inputs / group) * LANES; }
 };
@@ -52,11 +53,13 @@ INLINE void integer_tile(const int16_t* x, int64_t stride, const uint8_t* panel,
     i32x16 part[R];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) part[r] = no_sum();
-    for (int p = 0; p < pairs; ++p, x += 2, panel += Source::bytes) {
-      i16x32 w = Source::at(panel);
+    for (int p = 0; p < pairs; p += STEP<R>)
 #pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) part[r] = dot(part[r], w, splat_pair(x + r * stride));
-    }
+      for (int u = 0; u < STEP<R>; ++u, x += 2, panel += Source::bytes) {
+        i16x32 w = Source::at(panel);
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) part[r] = dot(part[r], w, splat_pair(x + r * stride));
+      }
     f32x16 scale = load(scales + g * LANES);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) sum[r] = fma(to_float(part[r]), scale, sum[r]);

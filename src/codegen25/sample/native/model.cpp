@@ -1,4 +1,5 @@
 // The LLaMA forward pass over cached sequences, for CPUs. Plain C interface, no dependencies.
+#include <limits>
 #include <memory>
 
 #include "attention.h"
@@ -24,6 +25,9 @@ struct Run {
 
 namespace {
 
+constexpr int64_t SMALL = 16 << 20;  // bytes of weights: a pass over them may not be worth a second thread
+constexpr float LOWEST = std::numeric_limits<float>::lowest();
+
 template <class T>
 T* grown(std::vector<T>& buffer, int64_t size) {
   if ((int64_t)buffer.size() < size) buffer.resize(size);
@@ -34,6 +38,9 @@ struct Model {
   Model(const Config& config, const Layer* all, const Linear& head, const void* embedding, const float* norm, int threads)
       : config(config), layers(all, all + config.layers), head(head), embedding(embedding), norm(norm), pool(threads) {
     width = (config.head_dim + LANES - 1) / LANES * LANES;
+    int64_t bytes = this->head.bytes();
+    for (const Layer& l : layers) bytes += l.qkv.bytes() + l.out.bytes() + l.gate_up.bytes() + l.down.bytes();
+    small = bytes <= SMALL && threads > 1;
     int half_dim = config.head_dim / 2;
     cosines.resize((int64_t)config.context * half_dim);
     sines.resize(cosines.size());
@@ -53,6 +60,8 @@ struct Model {
   const void* embedding;  // float32 or bfloat16
   const float* norm;
   Pool pool;
+  Choice choice;
+  bool small;
   int width;
   std::vector<float> cosines, sines;
   std::vector<float> x, wide, mixed, scales;
@@ -194,8 +203,16 @@ struct Model {
   }
 
   void forward(const std::vector<Run>& runs, const int32_t* ids, const int32_t* wanted, int wanted_count, float* logits) {
-    int rows = 0, d = config.hidden;
+    int rows = 0;
     for (const Run& run : runs) rows += run.count;
+    auto pass = [&] { compute(runs, rows, ids, wanted, wanted_count, logits); };
+    pool.alone = false;
+    if (small && rows == 1) choice.make(pool, pass);
+    else pass();
+  }
+
+  void compute(const std::vector<Run>& runs, int rows, const int32_t* ids, const int32_t* wanted, int wanted_count, float* logits) {
+    int d = config.hidden;
     int64_t qkv_stride = (config.heads + 2 * config.kv_heads) * config.head_dim, ffn_stride = 2 * config.ffn;
     int most = std::max(rows, wanted_count);
     mixed_stride = std::max({d, config.heads * config.head_dim, config.ffn});
@@ -227,6 +244,42 @@ struct Model {
     each_row(wanted_count, [&](int i) { normalise(&x[(int64_t)wanted[i] * d], norm, head, i); });
     linear(pool, head, inputs(head), wanted_count, {logits, config.vocab, false});
   }
+
+  // The likeliest id, the first of those that tie; -1 where some logit is no number.
+  int likeliest(const float* logits) const {
+    int count = config.vocab, whole = count / LANES * LANES;
+    f32x16 most = splat(LOWEST), zero = splat(0);
+    for (int i = 0; i < whole; i += LANES) {
+      f32x16 v = load(logits + i);
+      most = maximum(most, v);
+      zero = fma(v, splat(0), zero);
+    }
+    float peak = largest(most), sum = total(zero);
+    for (int i = whole; i < count; ++i) peak = std::max(peak, logits[i]), sum += logits[i] * 0;
+    if (sum != 0 || peak == LOWEST) return -1;
+    int at = 0;
+    while (logits[at] != peak) ++at;
+    return at;
+  }
+
+  // Greedy steps of one run, the first over its `ids`; what follows is written to `out`, its count comes
+  // back. None of `never` is drawn, one of `ends` is the last. Less than `most` also where a row holds no
+  // numbers: that one is for the caller to judge. `first`: seconds until the first id.
+  int stride(const Run& run, const int32_t* ids, const int32_t* never, int nevers, const int32_t* ends, int end_count, int most, float* logits, int32_t* out, double* first) {
+    auto begun = std::chrono::steady_clock::now();
+    std::vector<Run> runs{run};
+    for (int i = 0; i < most; ++i) {
+      int32_t wanted = runs[0].count - 1;
+      forward(runs, i ? out + i - 1 : ids, &wanted, 1, logits);
+      for (int k = 0; k < nevers; ++k) logits[never[k]] = LOWEST;
+      if ((out[i] = likeliest(logits)) < 0) return i;
+      if (!i) *first = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+      if (std::find(ends, ends + end_count, out[i]) != ends + end_count) return i + 1;
+      runs[0].start += runs[0].count;
+      runs[0].count = 1;
+    }
+    return most;
+  }
 };
 
 }  // namespace
@@ -235,7 +288,7 @@ extern "C" {
 
 const char* codegen25_isa() { return ISA; }
 
-int64_t codegen25_panel_bytes(const Linear* w) { return w->panel_bytes() * w->panels(); }
+int64_t codegen25_panel_bytes(const Linear* w) { return w->bytes(); }
 
 // Rows of float32 into `w` (zeroed before), from output `first` on.
 void codegen25_pack(const Linear* w, const float* rows, int outputs, int columns, int first, int threads) {
@@ -268,6 +321,15 @@ int codegen25_forward(void* model, const Run* runs, int count, const int32_t* id
     return 0;
   } catch (const std::bad_alloc&) {
     return 1;
+  }
+}
+
+// Greedy steps of one run (see Model::stride): how many ids were written, -1 without memory.
+int codegen25_stride(void* model, const Run* run, const int32_t* ids, const int32_t* never, int nevers, const int32_t* ends, int end_count, int most, float* logits, int32_t* out, double* first) {
+  try {
+    return ((Model*)model)->stride(*run, ids, never, nevers, ends, end_count, most, logits, out, first);
+  } catch (const std::bad_alloc&) {
+    return -1;
   }
 }
 }

@@ -19,12 +19,14 @@ class Pool {
     for (auto& worker : workers_) worker.join();
   }
 
-  int threads() const { return (int)workers_.size() + 1; }
+  int threads() const { return alone ? 1 : (int)workers_.size() + 1; }
+
+  bool alone = false;  // let the caller do all of it
 
   // run(i) for i in [0, tasks), on all threads; returns when all are done.
   template <class Run>
   void each(int tasks, const Run& run) {
-    if (tasks <= 1 || workers_.empty()) {
+    if (tasks <= 1 || threads() == 1) {
       for (int i = 0; i < tasks; ++i) run(i);
       return;
     }
@@ -104,4 +106,26 @@ class Pool {
   alignas(64) std::atomic<uint32_t> wake_{0};
   std::atomic<int> asleep_{0};
   std::atomic<bool> closing_{false};
+};
+
+// Whether a small pass is faster on one thread than on all: measured as it goes, since it depends on
+// what else the machine does. The choice that loses is tried again now and then.
+class Choice {
+ public:
+  template <class Run>
+  void make(Pool& pool, const Run& run) {
+    bool best = took_[1] < took_[0], one = calls_++ % 64 < 4 ? !best : best;
+    pool.alone = one;
+    auto begun = std::chrono::steady_clock::now();
+    run();
+    float seconds = std::chrono::duration<float>(std::chrono::steady_clock::now() - begun).count();
+    pool.alone = false;
+    if (one == last_) took_[one] += took_[one] > 0 ? 0.2f * (std::min(seconds, 3 * took_[one]) - took_[one]) : seconds;
+    last_ = one;  // the first after a change wakes threads or puts them to sleep
+  }
+
+ private:
+  float took_[2] = {0, 0};
+  uint32_t calls_ = 4;
+  bool last_ = false;
 };

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from codegen25.sample.native.library import (
     CLinear,
     CRun,
     Packed,
+    Stored,
     pack,
     pointer,
 )  # fmt: skip
@@ -29,6 +30,8 @@ from codegen25.sample.runner import Keys, Run
 from codegen25.weights import Weights
 
 ROWS = 32
+MOST_STEPS = 32
+"""Greedy steps of one call at most."""
 
 
 class NativeKeys(Keys):
@@ -44,6 +47,7 @@ class NativeKeys(Keys):
         shape = (config.num_hidden_layers, 2, config.num_key_value_heads, self.capacity, width)
         self.store = np.zeros(shape, np.float32 if wide else np.int16)
         self.scales = np.zeros(shape[:-1], np.float32)
+        self.addresses = pointer(self.store), pointer(self.scales)
 
     @property
     def bytes(self) -> int:
@@ -85,6 +89,7 @@ class NativeRunner:
         self._packed: list[Packed] = []
         self._handle = ctypes.c_void_p(self._build(weights))
         self._logits = np.empty((ROWS, config.vocab_size), np.float32)
+        self._drawn, self._first = (ctypes.c_int32 * MOST_STEPS)(), ctypes.c_double()
 
     def __del__(self) -> None:
         if (handle := getattr(self, "_handle", None)) is not None:
@@ -114,11 +119,7 @@ class NativeRunner:
         ids: list[int] = []
         wanted: list[int] = []
         for c_run, run in zip(c_runs, runs, strict=True):
-            keys = run.keys
-            assert isinstance(keys, NativeKeys) and run.start + len(run.ids) <= keys.capacity
-            c_run.cache, c_run.scales = pointer(keys.store), pointer(keys.scales)
-            c_run.capacity = keys.capacity
-            c_run.start, c_run.count = run.start, len(run.ids)
+            _describe(c_run, run)
             ids.extend(run.ids)
             wanted.extend(range(len(ids) - run.wanted, len(ids)))
         logits = self._logits
@@ -133,14 +134,40 @@ class NativeRunner:
             raise MemoryError("no memory for this pass")
         return logits[: len(wanted)]
 
+    def stride(
+        self, run: Run, never: np.ndarray, ends: Collection[int], most: int
+    ) -> tuple[list[int], float]:
+        """See `Striding`; at most `MOST_STEPS`."""
+        c_run, most = CRun(), min(most, MOST_STEPS)
+        _describe(c_run, run, most - 1)
+        assert never.dtype == np.int32 and run.ids
+        count = self._library.codegen25_stride(
+            self._handle, ctypes.byref(c_run), (ctypes.c_int32 * len(run.ids))(*run.ids),
+            ctypes.c_void_p(pointer(never)), len(never), (ctypes.c_int32 * len(ends))(*ends),
+            len(ends), most, ctypes.c_void_p(pointer(self._logits)), self._drawn,
+            ctypes.byref(self._first),
+        )  # fmt: skip
+        if count < 0:
+            raise MemoryError("no memory for this pass")
+        return self._drawn[:count], self._first.value
+
+    def packed(self, weights: Mapping[str, np.ndarray], *names: str) -> Packed:
+        """The matrices of these names below each other, as the kernels take them."""
+        parts = [
+            Stored(weights, name) if isinstance(weights, Weights) else weights[name]
+            for name in names
+        ]
+        return pack(parts, self.kind, self.threads)
+
     def _build(self, weights: Mapping[str, np.ndarray]) -> int:
         c = self.config
+        # The largest come first, whose copies then lie beside little else.
+        table, wide = self._embedding(weights)
+        head = "model.embed_tokens" if c.tie_word_embeddings else "lm_head"
+        c_head = self._pack(weights, f"{head}.weight")
         layers = (CLayer * c.num_hidden_layers)()
         for i, layer in enumerate(layers):
             self._fill(layer, f"model.layers.{i}.", weights)
-        head = "model.embed_tokens" if c.tie_word_embeddings else "lm_head"
-        c_head = self._pack(weights, f"{head}.weight")
-        table, wide = self._embedding(weights)
         norm = self._keep(weights["model.norm.weight"])
         config = CConfig(
             c.num_hidden_layers, c.hidden_size, c.intermediate_size, c.num_attention_heads,
@@ -164,9 +191,8 @@ class NativeRunner:
         layer.down = self._pack(weights, f"{part}down_proj.weight")
 
     def _pack(self, weights: Mapping[str, np.ndarray], *names: str) -> CLinear:
-        packed = pack([weights[name] for name in names], self.kind, self.threads)
-        self._packed.append(packed)
-        return packed.c
+        self._packed.append(self.packed(weights, *names))
+        return self._packed[-1].c
 
     def _keep(self, array: np.ndarray) -> int:
         self._kept.append(np.ascontiguousarray(array, np.float32))
@@ -184,3 +210,11 @@ class NativeRunner:
             return self._keep(table), wide
         self._kept.append((bits >> 16).astype(np.uint16))
         return pointer(self._kept[-1]), wide
+
+
+def _describe(c_run: CRun, run: Run, more: int = 0) -> None:
+    """A run for the kernels, which may go on by `more` tokens."""
+    keys = run.keys
+    assert isinstance(keys, NativeKeys) and run.start + len(run.ids) + more <= keys.capacity
+    c_run.cache, c_run.scales = keys.addresses
+    c_run.capacity, c_run.start, c_run.count = keys.capacity, run.start, len(run.ids)

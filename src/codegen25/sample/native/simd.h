@@ -61,6 +61,7 @@ INLINE void store_short(int16_t* p, f32x16 x) {
 
 #elif defined(__AVX2__) && defined(__FMA__)
 #define ISA "AVX2"
+#define OWN_SUMS
 constexpr int ROWS = 6;
 struct f32x16 { __m256 a, b; };
 struct i32x16 { __m256i a, b; };
@@ -116,6 +117,28 @@ INLINE i32x16 dot(i32x16 sum, i16x32 x, i16x32 y) {
   dot_half(sum.b, x.b, y.b);
   return sum;
 }
+// The same with x in memory, for sums of one row, which load it once.
+INLINE void dot_half(__m256i& sum, const int16_t* x, __m256i y) {
+  __m256i product;
+  asm("vpmaddwd %[x], %[y], %[p]\n\tvpaddd %[p], %[s], %[s]" : [s] "+x"(sum), [p] "=&x"(product) : [x] "m"(*(const __m256i_u*)x), [y] "x"(y));
+}
+INLINE i32x16 dot(i32x16 sum, const int16_t* x, i16x32 y) {
+  dot_half(sum.a, x, y.a);
+  dot_half(sum.b, x + 16, y.b);
+  return sum;
+}
+INLINE float total(f32x16 x) {
+  __m256 eight = _mm256_add_ps(x.a, x.b);
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+INLINE float largest(f32x16 x) {
+  __m256 eight = _mm256_max_ps(x.a, x.b);
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
 INLINE void store_short(int16_t* p, f32x16 x) {
   i32x16 i = to_int(x);
   __m256i packed = _mm256_packs_epi32(i.a, i.b);
@@ -166,6 +189,11 @@ INLINE void store_short(int16_t* p, f32x16 x) { EACH p[i] = (int16_t)__builtin_r
 #undef EACH
 #endif
 
+// Pairs of inputs that one pass through a loop takes: with a single row the loop itself counts.
+template <int R>
+constexpr int STEP = R == 1 ? 4 : 1;
+
+#ifndef OWN_SUMS
 // The same pairwise order everywhere.
 INLINE float total(f32x16 x) {
   float v[16];
@@ -181,6 +209,8 @@ INLINE float largest(f32x16 x) {
   for (int i = 1; i < 16; ++i) most = std::max(most, v[i]);
   return most;
 }
+INLINE i32x16 dot(i32x16 sum, const int16_t* x, i16x32 y) { return dot(sum, load_wide(x), y); }
+#endif
 
 // exp(x) for x <= 0, within 2 ulp (Cephes' expf); zero below -87.
 INLINE f32x16 exponential(f32x16 x) {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 from codegen25.sample.stopping.lexer import COMMENT, PAIRS, Head, Heads, Lexer
 from codegen25.sample.stopping.styles import OTHER, STYLES, Style
@@ -29,9 +31,12 @@ class Reader:
         self.level: list[int] = []
         self.before: list[Head] = []
         window = _window(prefix)
-        self._lexer = Lexer(self.style)
-        self._heads = Heads(self.style, -len(window))
-        self._read_prefix(window)
+        lines = window[: window.rfind("\n") + 1]
+        self._lexer, self._heads, heads = _begun(_read(self.style, lines), -len(window))
+        self.before += heads
+        self.before += _go_on(
+            self._lexer, self._heads, window[len(lines) :], len(lines) - len(window)
+        )
         self.mode = self._plain_mode()
         self.open, self._lexer.stack = self._lexer.stack, []
         self.closes = _closers(suffix, self._lexer)
@@ -41,23 +46,12 @@ class Reader:
         self.repeats_closer = False
         self._ink = [0]
 
-    def _read_prefix(self, window: str) -> None:
-        lexer, heads, at = self._lexer, self._heads, 0
-        while at < len(window):
-            if not heads.looking:
-                at = lexer.stride(window, at)
-            inside = self._inside(lexer.stack)
-            if head := heads.feed(window[at], at - len(window), lexer.mode, inside):
-                self.before.append(head)
-            lexer.feed(window[at])
-            at += 1
-
     def feed(self, char: str) -> None:
         """Take the next character."""
         at, lexer = len(self.chars), self._lexer
         like_cursor = not lexer.stack and self._plain_mode() == self.mode
         self.level.append(self.closed if like_cursor else -1)
-        inside = bool(lexer.stack) or self._inside(self.open)
+        inside = bool(lexer.stack) or _inside(self.style, self.open)
         self.head = self._heads.feed(char, at, lexer.mode, inside)
         self.repeats_closer = lexer.feed(char) and self._close(char)
         self.chars.append(char)
@@ -84,14 +78,10 @@ class Reader:
     @property
     def in_brackets(self) -> bool:
         """Whether the cursor's line goes on a line before it, as brackets or strings do."""
-        return self._inside(self.open) or self.mode not in ("", COMMENT)
+        return _inside(self.style, self.open) or self.mode not in ("", COMMENT)
 
     def _plain_mode(self) -> str:
         return "" if self._lexer.mode == COMMENT else self._lexer.mode
-
-    def _inside(self, stack: Sequence[str]) -> bool:
-        """Whether indentation means nothing; a brace of a language with braces opens a block."""
-        return bool(stack) and (self.style.offside or stack[-1] != "{")
 
     def _close(self, char: str) -> bool:
         """Count a bracket that the answer did not open; whether the suffix closes it already."""
@@ -102,6 +92,49 @@ class Reader:
             return False
         self.open.pop()
         return self.closed > self.to_close
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is known after some lines: the readers, and the lines' heads by offset."""
+
+    lexer: Lexer
+    heads: Heads
+    found: tuple[Head, ...]
+
+
+@lru_cache(maxsize=16)
+def _read(style: Style, lines: str) -> _State:
+    """Whole lines before the cursor's, read once: a keystroke leaves them as they are."""
+    lexer, heads = Lexer(style), Heads(style, 0)
+    return _State(lexer, heads, tuple(_go_on(lexer, heads, lines, 0)))
+
+
+def _begun(state: _State, offset: int) -> tuple[Lexer, Heads, list[Head]]:
+    """Readers of one's own that go on behind a state, its offsets moved."""
+    lexer, heads = copy.copy(state.lexer), copy.copy(state.heads)
+    lexer.stack = [*lexer.stack]
+    heads.start += offset
+    moved = [Head(h.start + offset, h.indent, h.word, h.inside, h.comment) for h in state.found]
+    return lexer, heads, moved
+
+
+def _go_on(lexer: Lexer, heads: Heads, text: str, offset: int) -> Iterator[Head]:
+    """Read on; the heads that are found."""
+    at = 0
+    while at < len(text):
+        if not heads.looking:
+            at = lexer.stride(text, at)
+        inside = _inside(lexer.style, lexer.stack)
+        if head := heads.feed(text[at], at + offset, lexer.mode, inside):
+            yield head
+        lexer.feed(text[at])
+        at += 1
+
+
+def _inside(style: Style, stack: Sequence[str]) -> bool:
+    """Whether indentation means nothing; a brace of a language with braces opens a block."""
+    return bool(stack) and (style.offside or stack[-1] != "{")
 
 
 def _window(prefix: str) -> str:

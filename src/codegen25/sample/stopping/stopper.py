@@ -103,6 +103,10 @@ class Stopper:
         """Take a piece of the answer; what may be shown now. Nothing, once there is a reason."""
         if self._over:
             return ""
+        if not self._rules and not self._reader:
+            self._chars += text
+            self._free = len(self._chars)
+            return self._show()
         for char in text:
             at = len(self._chars)
             if self._reader:
