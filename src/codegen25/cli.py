@@ -191,6 +191,9 @@ def serve(
 ) -> None:
     """Serve editors and tools on this machine: OpenAI, llama.cpp, Ollama, Tabby and more."""
     if triton:
+        other = (host, port, engine, cache_mb, queue, api_key_file, allow_host, adapter)
+        if other != ("127.0.0.1", 8025, "codegen25", 0, 256, None, None, None) or keep_accepted:
+            raise UserError("--triton goes with --model, --weights, --threads and --triton-ports")
         from codegen25.serve.triton import Ports
         from codegen25.serve.triton import run as run_triton
 
@@ -208,6 +211,9 @@ def serve(
 @app.command()
 def accepted(
     erase: Annotated[bool, typer.Option("--erase", help="Delete all that was kept.")] = False,
+    files: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write them as files, for training.")
+    ] = None,
 ) -> None:
     """List the completions that `serve --keep-accepted` has kept, as JSON lines; or erase them."""
     from codegen25.models import cache_folder
@@ -215,6 +221,9 @@ def accepted(
 
     if erase:
         print(f"{kept.erase(cache_folder())} erased")
+        return
+    if files is not None:
+        print(f"{kept.write(cache_folder(), files)} files in {files}")
         return
     for row in kept.listed(cache_folder()):
         print(json.dumps(row, ensure_ascii=False))

@@ -7,7 +7,7 @@ import pytest
 
 from codegen25.errors import UserError
 from codegen25.serve import accepted
-from codegen25.serve.accepted import Accepted, Shown, erase, listed
+from codegen25.serve.accepted import Accepted, Shown, erase, listed, write
 
 SHOWN = Shown("a = ", "1\nb = 2\n", "\n", "python")
 
@@ -40,6 +40,12 @@ def test_a_line_at_a_time(tmp_path: Path) -> None:
     assert [(row["prefix"], row["middle"]) for row in listed(tmp_path)] == [
         ("a = ", "1"), ("a = 1", "\nb = 2\n"),
     ]  # fmt: skip
+    kept.show("z", Shown("", "one\ntwo\nthree", "", "python"))
+    assert [kept.select("z", line=True) for _ in range(4)] == [True, True, True, False]
+    rows = [row["middle"] for row in listed(tmp_path)]
+    assert rows[-3:] == ["one", "\ntwo", "\nthree"]
+    assert write(tmp_path, tmp_path / "out") == len(rows)
+    assert (tmp_path / "out" / f"accepted-{len(rows):05}.py").read_text() == "one\ntwo\nthree"
 
 
 def test_memory_and_file_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,11 @@ with serving() as running:
     for path in ("/health", "/metrics", "/openapi.json", "/v1/models"):
         ask(path)
     ask("/v1/completions", b'{"prompt":"x = ","suffix":"y","max_tokens":8}')
+    ask("/infill", b'{"input_prefix":"x = ","input_suffix":"y","n_predict":4}')
+    ask("/api/generate", b'{"model":"default","prompt":"x = ","suffix":"y"}')
+    ask("/v1/engines/copilot-codex/completions", b'{"prompt":"x = ","max_tokens":4}')
+    ask("/v1/fim/completions", b'{"prompt":"x = ","suffix":"y","max_tokens":4}')
+    ask("/v1/completions", b'{"segments":{"prefix":"x = ","suffix":"y"},"language":"python"}')
 print("ASKED", len(opened), flush=True)
 """
 
@@ -40,5 +45,5 @@ def test_no_outbound_socket(request) -> None:  # type: ignore[no-untyped-def]
         [sys.executable, "-c", GUARDED, folder], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert "ASKED 5" in done.stdout
+    assert "ASKED 10" in done.stdout
     assert "OUTBOUND" not in done.stdout and "LOOKUP" not in done.stdout

@@ -2,6 +2,7 @@ import json
 
 import httpx
 import pytest
+
 from serving import Running
 
 PREFIX = "def add(a, b):\n    "
@@ -64,6 +65,17 @@ def test_streams_what_it_would_have_answered(client: httpx.Client) -> None:
     ]
     assert last["choices"] == [] and last["usage"]["total_tokens"] == whole["usage"]["total_tokens"]
     assert len({each["id"] for each in got}) == 1
+
+
+def test_streams_the_prompt_first_when_it_is_echoed(client: httpx.Client) -> None:
+    body = {"prompt": ["x = ", "y = "], **GREEDY, "echo": True}
+    whole = ask(client, **body)["choices"]
+    texts = ["", ""]
+    for each in events(client.post("/v1/completions", json={**body, "stream": True}).text):
+        texts[each["choices"][0]["index"]] += each["choices"][0]["text"]
+    assert texts == [each["text"] for each in whole] and texts[1].startswith("y = ")
+    wrong = {**body, "stream": True, "max_tokens": 10_000}
+    assert client.post("/v1/completions", json=wrong).status_code == 400
 
 
 def test_several_answers_are_numbered_and_seeded(client: httpx.Client) -> None:

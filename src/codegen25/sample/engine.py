@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -212,14 +212,21 @@ class Engine(Loop):
             keys = self.runner.allocate(len(ids))
             return self.runner.forward([Run(keys, 0, ids, len(ids) - start)]).copy()
 
-    def score(self, ids: Sequence[int], top: int = 1) -> list[TokenLogprobs]:
-        """What the model gives every id but the first: its log-probability and the `top` best."""
+    def score(
+        self, ids: Sequence[int], top: int = 1, given_up: Callable[[], bool] = bool
+    ) -> list[TokenLogprobs]:
+        """What the model gives every id but the first: its log-probability and the `top` best.
+
+        `given_up` is asked between two passes; what was found until then is returned.
+        """
         require_ids(list(ids), self.runner.config.vocab_size)
         if not 1 <= len(ids) <= self.context:
             raise UserError(f"{len(ids)} ids; the model takes 1 to {self.context}")
         found: list[TokenLogprobs] = []
         keys = self.runner.allocate(len(ids))
         for start in range(0, len(ids) - 1, SCORED):
+            if given_up():
+                break
             part = ids[start : min(start + SCORED, len(ids) - 1)]
             with self.alone():
                 rows = self.runner.forward([Run(keys, start, part, len(part))]).copy()

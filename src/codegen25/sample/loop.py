@@ -13,8 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from codegen25.errors import UserError
-from codegen25.sample.request import Completion, Handle, Piece, Request
+from codegen25.sample.request import ClosedError, Completion, Handle, Piece, Request
 from codegen25.sample.scheduler import Scheduler
 
 
@@ -132,12 +131,14 @@ class Loop:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """The runner for oneself, between two steps of the loop."""
-        self._visitors += 1
+        with self._door:
+            self._visitors += 1
         try:
             with self._lock:
                 yield
         finally:
-            self._visitors -= 1
+            with self._door:
+                self._visitors -= 1
 
     def _loop(self) -> None:
         while not self._closing:
@@ -150,7 +151,7 @@ class Loop:
                 time.sleep(0.0005)
         with self._lock, self._door:
             self._collect()
-            self.scheduler.fail_all(UserError("the engine was closed"))
+            self.scheduler.fail_all(ClosedError("the engine was closed"))
             self._thread = None
 
     def _step(self) -> bool:

@@ -31,6 +31,10 @@ class BusyError(UserError):
     """The queue is full."""
 
 
+class ClosedError(UserError):
+    """The engine was closed before the answer was there."""
+
+
 @dataclass(frozen=True)
 class Request:
     """One answer that is wanted.

@@ -21,6 +21,11 @@ from codegen25.errors import UserError
 NAME = "accepted.jsonl"
 log = logging.getLogger(__name__)
 REMEMBERED = 256
+SUFFIXES = {
+    "python": "py", "javascript": "js", "typescript": "ts", "rust": "rs", "go": "go",
+    "java": "java", "c": "c", "cpp": "cpp", "c-sharp": "cs", "ruby": "rb", "php": "php",
+    "shell": "sh", "lua": "lua", "kotlin": "kt",
+}  # fmt: skip
 MOST_BYTES = 64 << 20
 """Of the file; what is accepted beyond that is not kept."""
 
@@ -54,7 +59,8 @@ class Accepted:
         shown = self._shown.pop(name, None)
         if shown is None or not self.keep:
             return False
-        middle = shown.text.partition("\n")[0] if line else shown.text
+        end = shown.text.find("\n", 1)  # the rest of an earlier acceptance begins with its newline
+        middle = shown.text[:end] if line and end > 0 else shown.text
         rest = shown.text[len(middle) :]
         row = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -98,6 +104,17 @@ def listed(folder: Path) -> Iterator[dict[str, Any]]:
         return
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / NAME}: cannot be read ({error}); erase it") from error
+
+
+def write(folder: Path, out: Path) -> int:
+    """Each acceptance as a source file in `out`, which `train personal --data` reads; how many."""
+    out.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for count, row in enumerate(listed(folder), 1):
+        text = row["prefix"] + row["middle"] + row["suffix"]
+        suffix = SUFFIXES.get(row["language"], "txt")
+        (out / f"accepted-{count:05}.{suffix}").write_text(text, encoding="utf-8")
+    return count
 
 
 def erase(folder: Path) -> int:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from codegen25.errors import UserError
-from codegen25.sample.request import BusyError
+from codegen25.sample.request import BusyError, ClosedError
 from codegen25.serve.refusals import UnavailableError, UnknownModelError, UnsupportedError
 from codegen25.serve.reply import GoneError, reply
 
@@ -37,7 +37,7 @@ def shape(status: int, message: str, param: str | None = None) -> dict[str, Any]
 
 def said(error: Exception) -> tuple[int, dict[str, Any]]:
     """Status and body for an exception."""
-    if isinstance(error, (BusyError, UnavailableError)):
+    if isinstance(error, (BusyError, ClosedError, UnavailableError)):
         return 503, shape(503, str(error))
     if isinstance(error, UnsupportedError):
         return 501, shape(501, str(error))

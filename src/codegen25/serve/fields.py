@@ -25,7 +25,7 @@ LANGUAGES = {
 
 
 class Body(BaseModel):
-    """A JSON body: unknown keys are ignored, types are not bent."""
+    """A JSON body: unknown keys are ignored, and a number may stand in quotes."""
 
     model_config = ConfigDict(extra="ignore", strict=False)
 

@@ -145,14 +145,18 @@ local function ask(kind)
   local tick = api.nvim_buf_get_changedtick(buffer)
   local params = lsp.util.make_position_params(0, client.offset_encoding)
   params.context = { triggerKind = kind }
+  local own = {}
   local ok, id = call(client, "request", "textDocument/inlineCompletion", params, function(err, result)
-    asked = nil
+    if asked == own then
+      asked = nil
+    end
     if not err then
       show(buffer, tick, row, col, result)
     end
   end, buffer)
   if ok then
-    asked = { client = client.id, id = id }
+    own.client, own.id = client.id, id
+    asked = own
   end
 end
 

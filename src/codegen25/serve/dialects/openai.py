@@ -23,7 +23,7 @@ from codegen25.serve.answers import ending, timings, usage
 from codegen25.serve.ask import Ask
 from codegen25.serve.dialects import tabby
 from codegen25.serve.dialects.openai_body import CompletionBody, ask_of, prompts_of
-from codegen25.serve.dialects.openai_choices import whole
+from codegen25.serve.dialects.openai_choices import echoed, whole
 from codegen25.serve.reply import DONE, EVENTS, begun, event, reply, while_there
 from codegen25.serve.service import Served
 
@@ -90,18 +90,14 @@ async def _events(
     request: Request, served: Served, body: CompletionBody, asks: list[Ask], head: dict[str, Any]
 ) -> AsyncIterator[bytes]:
     service, tokenizer = f.service_of(request), served.backend.tokenizer
-    if body.echo:
-        for i, ask in enumerate(asks):
-            text = ask.prefix if ask.ids is None else tokenizer.decode(ask.ids)
-            for k in range(ask.n):
-                choice = {"index": i * ask.n + k, "text": text, "logprobs": None}
-                yield event({**head, "choices": [{**choice, "finish_reason": None}]})
+    echoes = await echoed(served, body, asks)
     ended: list[Completion] = []
     async for index, piece in service.stream(served, asks):
         last = piece.completion
         if not piece.text and last is None:
             continue
-        choice = {"index": index, "text": piece.text, "logprobs": None, "finish_reason": None}
+        text = echoes.pop(index, "") + piece.text
+        choice = {"index": index, "text": text, "logprobs": None, "finish_reason": None}
         more: dict[str, Any] = {}
         if last is not None:
             ended.append(last)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from codegen25.errors import UserError
 from codegen25.sample.request import Completion
 from codegen25.serve import logprobs
 from codegen25.serve.answers import ending, timings, usage
@@ -73,3 +74,13 @@ def _choice(
             shown = logprobs.joined(echo.logprobs, shown)
     text = (echo.text if echo else "") + completion.text
     return {"index": index, "text": text, "logprobs": shown, **ending(completion)}
+
+
+async def echoed(served: Served, body: CompletionBody, asks: list[Ask]) -> dict[int, str]:
+    """What each streamed answer begins with: its prompt, if that is to be echoed."""
+    if not body.echo:
+        return {}
+    if body.logprobs is not None:
+        raise UserError("echo with logprobs can't be streamed")
+    texts = [(await _echo(served, body, ask)).text for ask in asks]
+    return {i * ask.n + k: texts[i] for i, ask in enumerate(asks) for k in range(ask.n)}

@@ -16,7 +16,7 @@ from codegen25.errors import UserError
 from codegen25.infill import Prompt
 from codegen25.sample.answer import require_ids
 from codegen25.sample.prompting import fitting, require_fit
-from codegen25.sample.request import Completion, Piece, Request
+from codegen25.sample.request import ClosedError, Completion, Piece, Request
 from codegen25.serve.llama_cpp.answer import Answer
 from codegen25.serve.llama_cpp.fields import body
 from codegen25.serve.llama_cpp.gguf_model import SUFFIX, GgufModel, exported
@@ -133,7 +133,7 @@ class LlamaCpp:
     async def _awake(self) -> None:
         """Start llama.cpp again if it died."""
         if self._closed:
-            raise UserError("the engine was closed")
+            raise ClosedError("the engine was closed")
         if not self.process.alive:
             await asyncio.to_thread(self._run)
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from codegen25.errors import UserError
@@ -63,7 +64,7 @@ class Process:
             if "port" not in told:
                 self._close()
                 raise UserError(
-                    f"{self.setup.model}: llama.cpp can't load it "
+                    f"{Path(self.setup.model).name}: llama.cpp can't load it "
                     f"({told.get('error') or 'it ended without a word'})"
                 )
             self.port = told["port"]

@@ -79,6 +79,8 @@ async def completions(body: TabbyBody, request: Request) -> Response:
     )  # fmt: skip
     [found] = await while_there(request.receive, service.answers(served, ask))
     name = f"cmpl-{uuid.uuid4()}"
-    service.events.show(name, Shown(ask.prefix, found.text, ask.suffix or "", language))
+    service.events.show(
+        f"{ask.owner}/{name}", Shown(ask.prefix, found.text, ask.suffix or "", language)
+    )
     choices = [{"index": 0, "text": found.text}] if found.text else []
     return reply({"id": name, "choices": choices, "mode": body.mode or "standard"})

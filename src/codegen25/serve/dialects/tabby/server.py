@@ -33,11 +33,12 @@ async def events(body: EventBody, request: Request, select_kind: str = "") -> Re
     """Count what became of a completion; one that was accepted is kept when the user asked so."""
     service = f.service_of(request)
     service.metrics.noted(body.type)
+    name = f"{f.owner_of(request)}/{body.completion_id}"
     if body.type == "select":
         line = select_kind == "line"
-        await asyncio.to_thread(service.events.select, body.completion_id, line=line)
+        await asyncio.to_thread(service.events.select, name, line=line)
     elif body.type == "dismiss":
-        service.events.dismiss(body.completion_id)
+        service.events.dismiss(name)
     return Response(status_code=200)
 
 
