@@ -175,6 +175,13 @@ def sections(
             "codegen25 bench throughput HumanEval.jsonl.gz --peers-python peers/bin/python",
             [*cli, "bench", "throughput", str(problems), "--peers-python", peers],
         ),
+        "serve": Section(
+            "Serving",
+            "64 people who type real code at the shipped model, for five minutes; who has no "
+            "answer when the next character comes hangs up and asks again.",
+            "codegen25 bench serve --peers-python peers/bin/python",
+            [*cli, "bench", "serve", "--peers-python", peers],
+        ),
         "sandbox": Section(
             "The sandbox",
             "Deciding samples beside the peers; what the rows are stands in "

@@ -32,11 +32,12 @@ import psutil
 from codegen25.bench.engines.peers import NotRun, start
 from codegen25.bench.keystrokes import Place, places
 from codegen25.bench.serving.http import Target
-from codegen25.bench.serving.typists import Seen, leave, one_by_one, type_all
+from codegen25.bench.serving.typists import Seen, leave, one_by_one, quantile, type_all
 from codegen25.bench.table import Row, conditions, markdown
 from codegen25.errors import UserError
 from codegen25.models import resolve
 from codegen25.sample.engine import Engine, Settings
+from codegen25.sample.session import Options, Session
 
 NEW = 12
 KEYS = 300
@@ -57,10 +58,10 @@ def run(
     made = conditions(("fastapi", "uvicorn"))
     print(f"{made['machine']}, {threads} threads, Python {made['python']}")
     with ours(model, threads) as server:
-        spent = asyncio.run(one_by_one(server.target, _bodies(found[0])[:200], _inside))
-        row = _typed("ours", server, [_bodies(each) for each in found], seconds, interval)
+        spent = asyncio.run(one_by_one(server.target, _bodies(found[0], False)[:200], _inside))
+        row = _typed("ours", server, [_bodies(each, True) for each in found], seconds, interval)
         after = server.metrics()
-        hurt = _hurt(server, _bodies(found[0]))
+        hurt = _hurt(server, _bodies(found[0], False))
     rows: list[Row] = [row]
     try:
         with ExitStack() as stack:
@@ -70,8 +71,9 @@ def run(
                       context=engine.context, slots=typists)
             )  # fmt: skip
             target = Target("127.0.0.1", peer.about["port"], "/completion")
-            bodies = [_plain(engine, each) for each in found]
-            rows.append(_typed(PEER, Server(target, peer.pid), bodies, seconds, interval))
+            for name, laid_out in ((PEER, _plain), (f"{PEER}, our layout", _anchored)):
+                bodies = [laid_out(engine, each) for each in found]
+                rows.append(_typed(name, Server(target, peer.pid), bodies, seconds, interval))
     except NotRun as reason:
         rows.append({**dict.fromkeys(row, ""), "server": f"{PEER} (not run: {reason})"})
     what = f"{typists} people, a character every {interval:g} s, {seconds:g} s"
@@ -151,8 +153,9 @@ def _row(name: str, seen: Seen, seconds: float, memory: Sequence[float]) -> dict
         "asked/s": asked / seconds,
         "answered/s": len(seen.firsts) / seconds,
         "too late %": 100 * seen.late / max(1, asked),
-        "p50, ms": seen.quantile(0.5),
-        "p95, ms": seen.quantile(0.95),
+        "first text p50, ms": 1000 * quantile(seen.firsts, 0.5),
+        "p95, ms": 1000 * quantile(seen.firsts, 0.95),
+        "whole p50, ms": 1000 * quantile(seen.wholes, 0.5),
         "errors": ", ".join(f"{n} {what}" for what, n in seen.errors.items()) or "0",
         "memory, MB": memory[-1] if memory else "",
         "its growth %": 100 * (memory[-1] / memory[0] - 1) if memory else "",
@@ -211,25 +214,31 @@ def _stopped(target: Target, body: bytes) -> subprocess.Popen[bytes]:
     return reader
 
 
-def _bodies(place: Place) -> list[bytes]:
+def _bodies(place: Place, stream: bool) -> list[bytes]:
     return [
         json.dumps({
             "prompt": prefix, "suffix": suffix, "max_tokens": NEW, "temperature": 0,
-            "session": True, "stream": False,
+            "session": True, "stream": stream,
         }).encode()
         for prefix, suffix in place.keystrokes(KEYS)
     ]  # fmt: skip
 
 
 def _plain(engine: Engine, place: Place) -> list[bytes]:
-    bodies = []
-    for prefix, suffix in place.keystrokes(KEYS):
-        prompt = engine.prompt(prefix, suffix, max_tokens=NEW)
-        bodies.append(json.dumps({
-            "prompt": prompt.ids, "n_predict": NEW, "temperature": 0, "cache_prompt": True,
-            "stream": False,
-        }).encode())  # fmt: skip
-    return bodies
+    """As every client asks llama.cpp: typing moves the suffix."""
+    prompts = (engine.prompt(*each, max_tokens=NEW) for each in place.keystrokes(KEYS))
+    return [_for_llama(prompt.ids) for prompt in prompts]
+
+
+def _anchored(engine: Engine, place: Place) -> list[bytes]:
+    """As our server lays a prompt out: typing only appends."""
+    session = Session(engine, Options(NEW, heal=False))
+    return [_for_llama(session.request(*each).prompt.ids) for each in place.keystrokes(KEYS)]
+
+
+def _for_llama(ids: list[int]) -> bytes:
+    asked = {"prompt": ids, "n_predict": NEW, "temperature": 0, "cache_prompt": True}
+    return json.dumps({**asked, "stream": True}).encode()
 
 
 def _inside(body: bytes) -> float:

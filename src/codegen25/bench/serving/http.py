@@ -56,6 +56,8 @@ class Connection:
                 if not first:
                     first = time.perf_counter() - begun
                 parts.append(part)
+            if b"connection: close" in head.lower():
+                self.hang_up()
             return Answer(status, first, time.perf_counter() - begun, b"".join(parts))
         except BaseException:
             self.hang_up()

@@ -29,11 +29,12 @@ class Seen:
         """Count something that must not happen."""
         self.errors[what] = self.errors.get(what, 0) + 1
 
-    def quantile(self, share: float) -> float:
-        """Milliseconds to the first text, of those answered."""
-        if len(self.firsts) < 2:
-            return float("nan")
-        return 1000 * statistics.quantiles(self.firsts, n=100)[round(100 * share) - 1]
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below which that share lies; no number of fewer than two values."""
+    if len(values) < 2:
+        return float("nan")
+    return statistics.quantiles(values, n=100)[round(100 * share) - 1]
 
 
 async def type_all(
