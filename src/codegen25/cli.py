@@ -621,12 +621,13 @@ def bench_train(
         str, typer.Option(help="The Python that has transformers, accelerate and litgpt.")
     ] = sys.executable,
     compiling: Annotated[bool, typer.Option("--compile/--eager", help="Ours compiled.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON here.")] = None,
 ) -> None:
     """Tokens a second of training, beside the peers."""
-    from codegen25.bench import command
+    from codegen25.bench import train as side_by_side
 
-    command.run_train(
-        corpus, sizes or ["5m"], batch, steps, rounds, race_tokens, peers_python, compiling
+    side_by_side.run(
+        corpus, sizes or ["5m"], batch, steps, rounds, race_tokens, peers_python, compiling, out
     )
 
 

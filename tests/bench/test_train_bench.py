@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 
 from codegen25.bench import loss
+from codegen25.bench import train as bench
 from codegen25.bench.race import race
-from codegen25.bench.train import ENGINES, batches, side_by_side
+from codegen25.bench.train import ENGINES, PACKAGES, batches, run_alone, side_by_side
 from codegen25.tokenizer import Tokenizer
 from conftest import Run
 
@@ -23,6 +26,36 @@ def test_every_engine_has_a_row(corpus: Path, tokenizer: Tokenizer) -> None:
         absent = "not installed" in row["of the products' rate"]
         assert absent or row["tokens/s"] > 0 or "failed" in row["of the products' rate"]
     assert "GFLOP/s" in floor["of the products' rate"]
+    assert {row["run"] for row in rows} == {"eager"} and {row["seed"] for row in rows} == {0}
+    assert rows[0]["versions"] == f"torch {torch.__version__}"
+
+
+def test_an_engine_says_its_versions_and_draws_by_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def engine(asked: dict[str, object]) -> list[float]:
+        drawn.append(float(torch.rand(())))
+        return [0.0, 1.0, 3.0, 6.0, 10.0, 15.0]
+
+    monkeypatch.setitem(ENGINES, "plain loop", engine)
+    monkeypatch.setitem(PACKAGES, "plain loop", ("torch", "numpy"))
+    made = [run_alone("plain loop", {"seed": seed}) for seed in (1, 1, 2)]
+    assert made[0]["seconds"] == [4.0, 5.0] and drawn[0] == drawn[1] != drawn[2]
+    assert made[0]["versions"] == f"torch {torch.__version__}, numpy {numpy.__version__}"
+
+
+def test_tables_are_written_with_their_conditions(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"engine": "codegen25", "run": "compiled", "versions": "torch 2"}]
+    monkeypatch.setattr(bench, "side_by_side", lambda *given: rows)
+    monkeypatch.setattr(loss, "table", lambda: [{"loss": "codegen25"}])
+    bench.run(tmp_path, ["5m", "30m"], 0, 4, 2, 0.0, "python", True, tmp_path / "out.json")
+    made = json.loads((tmp_path / "out.json").read_text())
+    assert list(made["tables"])[:2] == ["Tokens a second: 5m", "Tokens a second: 30m"]
+    assert made["tables"]["Tokens a second: 5m"] == rows and made["given"]["seed"] == 0
+    assert made["versions"]["torch"] == torch.__version__ and "cores" in made["machine"]
+    assert "| codegen25 | compiled | torch 2 |" in capsys.readouterr().out
 
 
 def test_every_peer_reads_the_same_rows(tmp_path: Path) -> None:

@@ -2,29 +2,51 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tokenizers
 import torch
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from codegen25 import checkpoint, directory, memory, seal
+from codegen25.data.documents import Document
+from codegen25.data.shards import ShardWriter, write_header
 from codegen25.errors import UserError
 from codegen25.sample.engine import Engine
-from codegen25.train import loop, state
+from codegen25.tokenizer import Tokenizer
+from codegen25.train import footprint, loop, room, state
 from codegen25.train import recipe as recipes
+from codegen25.train.batches import Ahead
 from codegen25.train.log import LOG, read
 from codegen25.train.loop import Progress, Trainer
+from codegen25.train.parallel import World
+from codegen25.train.recipe import Recipe, Shape
 from conftest import Run
 
 
 def trainer(recipe: Path, out: str, **overrides: str) -> Trainer:
     named = {key.replace("__", "."): value for key, value in overrides.items()}
     return Trainer(recipes.load(recipe, named), recipe.parent / out)
+
+
+def stop_at(step: int) -> Callable[[Progress], None]:
+    """What sends this process SIGTERM after a step."""
+
+    def report(progress: Progress) -> None:
+        if progress.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return report
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -96,17 +118,24 @@ def test_training_lowers_the_loss_and_leaves_a_model(recipe: Path) -> None:
 def test_two_runs_are_bit_identical_and_resume_changes_nothing(recipe: Path) -> None:
     trainer(recipe, "whole").run()
     part = trainer(recipe, "part")
-
-    def stop_at(progress: Progress) -> None:
-        if progress.step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    assert not part.run(stop_at) and part.step == 3
+    assert not part.run(stop_at(3)) and part.step == 3
     again = trainer(recipe, "part")
     again.resume()
     assert again.step == 3 and again.run()
     whole, resumed = weights(recipe.parent / "whole"), weights(recipe.parent / "part")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_batches_composed_ahead_change_nothing_and_are_no_state(recipe: Path) -> None:
+    whole = in_two(recipe, "whole")
+    part = trainer(recipe, "m", evaluate_every="2", stop_after="4")
+    part.ahead = Ahead(part.batch, part.end)
+    assert not part.run(stop_at(1))
+    again = trainer(recipe, "m", evaluate_every="2", stop_after="4")
+    again.ahead = Ahead(again.batch, again.end)
+    assert again.resume() and again.run()
+    for a, b in zip(whole.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_the_micro_batch_changes_no_result(recipe: Path) -> None:
@@ -116,11 +145,62 @@ def test_the_micro_batch_changes_no_result(recipe: Path) -> None:
         assert torch.allclose(a, b, atol=1e-4)
 
 
-def test_resuming_with_another_recipe_says_what_differs(recipe: Path) -> None:
-    run = trainer(recipe, "m", epochs="0.2")
-    run.run()
-    with pytest.raises(UserError, match="epochs, seed differ"):
-        trainer(recipe, "m", seed="9").resume()
+def test_resuming_with_another_recipe_names_the_fields(recipe: Path) -> None:
+    trainer(recipe, "m", epochs="0.2", optimizer__adam_lr="0.001").run()
+    changed = {"optimizer__adam_lr": "0.002", "micro_batch": "4", "keep_last": "5"}
+    with pytest.raises(UserError) as refused:
+        trainer(recipe, "m", seed="9", **changed).resume()
+    assert str(refused.value).endswith(
+        "another recipe; epochs: 0.2 -> 2.0, seed: 0 -> 9, optimizer.adam_lr: 0.001 -> 0.002"
+    )
+
+
+def test_a_corpus_that_was_moved_is_the_same_and_one_that_was_changed_is_not(
+    recipe: Path, corpus: Path, tmp_path: Path
+) -> None:
+    whole = in_two(recipe, "whole")
+    trainer(recipe, "m", evaluate_every="2", stop_after="2").run()
+    moved = tmp_path / "moved"
+    shutil.copytree(corpus, moved, ignore=shutil.ignore_patterns("rows"))
+    again = trainer(recipe, "m", evaluate_every="2", stop_after="4", corpus=str(moved))
+    assert again.resume() and again.step == 2 and again.run()
+    for a, b in zip(whole.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    ends = np.load(moved / "heldout.ends.npy")
+    ends[0] -= 1  # the text is as it was
+    np.save(moved / "heldout.ends.npy", ends)
+    with pytest.raises(UserError, match="other data; heldout differ"):
+        trainer(recipe, "m", evaluate_every="2", stop_after="4", corpus=str(moved)).resume()
+    raw = (moved / "heldout.text").read_bytes()
+    (moved / "heldout.text").write_bytes(b"?" + raw[1:])
+    with pytest.raises(UserError, match=r"heldout\.text: damaged"):
+        trainer(recipe, "m", corpus=str(moved))
+
+
+def test_other_pairs_are_other_data(recipe: Path) -> None:
+    pairs = recipe.parent / "pairs.jsonl"
+    rows = [json.dumps({"prompt": f"{i} = ", "response": f"{i}"}) for i in range(30)]
+    pairs.write_text("\n".join(rows))
+    trainer(recipe, "m", pairs=str(pairs), stop_after="1").run()
+    pairs.write_text("\n".join(reversed(rows)))
+    with pytest.raises(UserError, match="other data; pairs differ"):
+        trainer(recipe, "m", pairs=str(pairs), stop_after="2").resume()
+
+
+def test_the_average_is_saved_and_resumed_exactly(recipe: Path) -> None:
+    named = {"ema": "0.8", "save_dtype": "float32"}
+    whole, part = (trainer(recipe, name, stop_after="6", **named) for name in ("whole", "part"))
+    assert whole.run()
+    assert not part.run(stop_at(3))
+    again = trainer(recipe, "part", stop_after="6", **named)
+    assert again.resume() and again.step == 3
+    for name, mean in part.average.items():
+        assert torch.equal(mean, again.average[name])
+        assert not torch.equal(mean, dict(again.model.named_parameters())[name])
+    assert again.run()
+    assert all(torch.equal(mean, again.average[name]) for name, mean in whole.average.items())
+    a, b = weights(whole.out), weights(again.out)
+    assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 def in_two(recipe: Path, out: str, **overrides: str) -> Trainer:
@@ -290,6 +370,176 @@ def test_too_little_memory_is_said_before_the_first_step(
     code, out, err = run("train", recipe, "--out", tmp_path / "m")
     assert code == 2 and "micro_batch (now 2)" in err and "step 1" not in out
     assert not (tmp_path / "m").exists()
+
+
+def test_too_little_memory_is_said_before_the_model_is_built(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*arguments: object) -> None:
+        raise AssertionError("the model is built")
+
+    monkeypatch.setattr(loop, "Llama", build)
+    with pytest.raises(AssertionError, match="built"):
+        trainer(recipe, "m")
+    monkeypatch.setattr(memory, "available", lambda: 1e6)
+    with pytest.raises(UserError, match=r"a step takes 0.0 GB, 0.0 GB of memory are free"):
+        trainer(recipe, "m")
+
+
+def test_processes_of_a_machine_share_its_memory_and_have_a_gpu_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = Recipe("c", "t", batch=8, micro_batch=1, shape=Shape(2, 32, context=128))
+    asked = asked.resolved(500, "cpu")
+    config = asked.shape.config(500)
+    one = footprint.memory(asked, config, 1, torch.float32).total
+    two = footprint.memory(asked, config, 2, torch.float32).total
+    alone, beside = World(), Two(0, 2, 0, 2)
+    monkeypatch.setattr(memory, "available", lambda: 1.5 * max(one, two))
+    room.require(asked, config, torch.float32, "cpu", alone)
+    room.require(asked, config, torch.float32, "cpu", Two(0, 2, 0, 1))
+    with pytest.raises(UserError, match="in each of 2 processes"):
+        room.require(asked, config, torch.float32, "cpu", beside)
+    on_gpu = footprint.memory(asked, config, 2, torch.float32, "cuda").total
+    for have, fits in ((1.01 * on_gpu, True), (0.99 * on_gpu, False)):
+        free = int(have)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 8 * free))
+        with nullcontext() if fits else pytest.raises(UserError, match="GB of memory are free"):
+            room.require(asked, config, torch.float32, "cuda", beside)
+
+
+class Two(World):
+    """Two processes, of which the other one has enough of everything."""
+
+    def sum(self, *values: float) -> list[float]:
+        return list(values)
+
+
+def test_what_a_killed_save_left_goes_at_the_next_start(recipe: Path) -> None:
+    run = in_two(recipe, "m")
+    left = [
+        run.out / "checkpoints/.step-00000003.new", run.out / ".model.safetensors.new",
+        run.out / "checkpoints/.best.new",
+    ]  # fmt: skip
+    for resume in (True, False):
+        left[0].mkdir()
+        (left[0] / "model.safetensors").write_bytes(b"half")
+        left[1].write_bytes(b"half")
+        left[2].symlink_to("nowhere")
+        again = trainer(recipe, "m", evaluate_every="2", stop_after="4")
+        assert again.resume() if resume else again.run(stop_at(1)) is False
+        assert not [path for path in left if path.exists() or path.is_symlink()], resume
+
+
+def test_a_model_that_was_not_put_in_place_is_when_the_run_goes_on(recipe: Path) -> None:
+    run = in_two(recipe, "m")
+    first, last = state.steps(run.out)
+    state.publish(first, run.out)  # as if killed after the checkpoint appeared
+    again = trainer(recipe, "m", evaluate_every="2", stop_after="4")
+    assert again.resume()
+    newest = weights(run.out)
+    assert all(torch.equal(newest[name], tensor) for name, tensor in weights(last).items())
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_look_lost_between_save_and_look_is_made_again(recipe: Path, step: int) -> None:
+    run = in_two(recipe, "m")
+    complete = read(run.out / LOG)
+    shutil.rmtree(run.out / "checkpoints/step-00000004") if step == 2 else None
+    (run.out / "checkpoints/best").unlink()
+    kept = [e for e in complete if e["step"] < step or (e["step"] == step and "loss" in e)]
+    (run.out / LOG).write_text("".join(json.dumps(e) + "\n" for e in kept))
+    for _ in range(2):  # and once only
+        again = trainer(recipe, "m", evaluate_every="2", stop_after="4")
+        assert again.resume() and again.run()
+        assert again.found == {"heldout_bits_per_byte": complete[-1]["heldout_bits_per_byte"]}
+        for now, before in zip(read(run.out / LOG), complete, strict=True):
+            assert {**now, "seconds": 0} == {**before, "seconds": 0}
+    assert (run.out / "checkpoints/best").exists()
+
+
+@pytest.mark.parametrize("moment", ["save", "look"])
+def test_sigterm_in_the_last_save_or_look_loses_nothing(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    run = trainer(recipe, "m", stop_after="2")
+    real = getattr(run, moment)
+
+    def signalled(*arguments: object) -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    def unprotected(number: int, frame: object) -> None:
+        raise AssertionError("the signal would have ended the process")
+
+    monkeypatch.setattr(run, moment, signalled)
+    before = signal.signal(signal.SIGTERM, unprotected)
+    try:
+        assert run.run()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert weights(run.out) and "heldout_bits_per_byte" in read(run.out / LOG)[-1]
+
+
+def emptied(corpus: Path, folder: Path, *splits: str) -> Path:
+    """The corpus with nothing in some of its splits."""
+    shutil.copytree(corpus, folder, ignore=shutil.ignore_patterns("rows"))
+    header = json.loads((folder / "corpus.json").read_text())
+    for split in splits:
+        with ShardWriter(folder, split) as writer:
+            pass
+        header["splits"][split] = writer.entry
+    (folder / "corpus.json").write_text(json.dumps(header))
+    return folder
+
+
+def test_empty_shards(run: Run, recipe: Path, corpus: Path, tmp_path: Path) -> None:
+    nothing = emptied(corpus, tmp_path / "nothing", "train", "heldout")
+    code, _, err = run("train", recipe, "--out", tmp_path / "m", "--set", f"corpus={nothing}")
+    assert code == 2 and err.count("\n") == 1 and not (tmp_path / "m").exists()
+    assert f"{nothing}: the split 'train' holds no text" in err
+    unheld = emptied(corpus, tmp_path / "unheld", "heldout")
+    code, out, err = run(
+        "train", recipe, "--out", tmp_path / "m", "--set", f"corpus={unheld}", "--set",
+        "stop_after=1",
+    )  # fmt: skip
+    assert (code, err) == (0, "") and "nothing is held out" in out
+
+
+def test_documents_without_text_are_no_text(recipe: Path, tmp_path: Path) -> None:
+    for split in ("train", "heldout"):
+        with ShardWriter(tmp_path, split) as writer:
+            writer.add(Document("", "a.py", "p"))
+    write_header(tmp_path, dict.fromkeys(("train", "heldout"), writer.entry))
+    with pytest.raises(UserError, match="holds no text"):
+        trainer(recipe, "m", corpus=str(tmp_path))
+
+
+def test_a_tokenizer_that_does_not_fit_the_text(
+    run: Run, recipe: Path, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    backend = tokenizers.Tokenizer(WordLevel({"<unk>": 0, "def": 1}, unk_token="<unk>"))
+    backend.pre_tokenizer = Whitespace()
+    names = [tokenizer.backend.id_to_token(i) for i in tokenizer.special_ids]
+    backend.add_special_tokens([tokenizers.AddedToken(name, special=True) for name in names])
+    backend.save(str(tmp_path / "words.json"))
+    code, _, err = run(
+        "train", recipe, "--out", tmp_path / "m", "--set", f"tokenizer={tmp_path / 'words.json'}"
+    )
+    assert code == 2 and err.count("\n") == 1 and not (tmp_path / "m").exists()
+    assert "the tokenizer does not fit the text; document 0 has" in err
+
+
+def test_pairs_that_are_left_out_are_said(run: Run, recipe: Path, tmp_path: Path) -> None:
+    pairs = [{"prompt": f"{i} = ", "response": f"{i}"} for i in range(30)]
+    pairs += [{"prompt": "x y z " * 200, "response": "y"}] * 3
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    code, out, _ = run(
+        "train", recipe, "--out", tmp_path / "m", "--set", f"pairs={tmp_path / 'pairs.jsonl'}",
+        "--set", "stop_after=2",
+    )  # fmt: skip
+    assert code == 0 and out.count("3 pairs are left out") == 1
+    assert json.loads((tmp_path / "m" / directory.FACTS).read_text())["pairs_left_out"] == 3
 
 
 def test_sigterm_saves_and_exits_zero(recipe: Path) -> None:

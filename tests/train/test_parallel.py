@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from workers import probe
 
 from codegen25 import checkpoint
 from codegen25.errors import UserError
 from codegen25.train import recipe as recipes
 from codegen25.train.log import LOG, read
 from codegen25.train.loop import Trainer
-from codegen25.train.parallel import World, share_of
+from codegen25.train.parallel import BUCKET, World, buckets, share_of
 
 
 @pytest.fixture
@@ -34,14 +35,16 @@ Job = tuple[str, dict[str, str]]
 def alone(recipe: Path, out: str, **overrides: str) -> Path:
     run = Trainer(recipes.load(recipe, overrides), recipe.parent / out)
     run.resume()
-    assert run.run()
+    assert run.run(probe=probe)
     return run.out
 
 
 def together(recipe: Path, *jobs: Job) -> None:
-    """Do runs one after another on two processes."""
+    """Do runs one after another on two processes; of "full" ones memory is full while they look."""
     worker = Path(__file__).with_name("workers.py")
-    asked = json.dumps([{"out": out, "set": overrides} for out, overrides in jobs])
+    asked = json.dumps(
+        [{"out": out, "set": overrides, "full": out == "full"} for out, overrides in jobs]
+    )
     done = subprocess.run(
         [
             sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
@@ -53,7 +56,7 @@ def together(recipe: Path, *jobs: Job) -> None:
 
 
 def losses(folder: Path) -> list[float]:
-    return [value for e in read(folder / LOG) for key, value in e.items() if "loss" in key]
+    return [entry["loss"] for entry in read(folder / LOG) if "loss" in entry]
 
 
 def looks(folder: Path) -> list[float]:
@@ -74,19 +77,54 @@ def test_two_processes_give_the_losses_of_one_and_take_over_from_it(recipe: Path
     alone(recipe, "more", stop_after="2")
     together(
         recipe,
-        ("replicated", {}),
+        ("replicated", {"dtype": "auto"}),  # which the two would choose differently
         ("sharded", {"shard": "true"}),
         ("recomputed", {"shard": "true", "recompute": "true"}),
         ("fewer", {"shard": "true", "stop_after": "2"}),
         ("more", {"shard": "true"}),
+        ("full", {"shard": "true"}),
     )
     for name in ("replicated", "sharded", "recomputed"):
         assert_equal(one, recipe.parent / name)
     for taken_over in (recipe.parent / "more", alone(recipe, "fewer")):
         assert losses(taken_over) == pytest.approx(losses(one), rel=1e-5)
         assert looks(taken_over)[-1] == pytest.approx(looks(one)[-1], rel=1e-4)
-    facts = [json.loads((recipe.parent / n / "training.json").read_text()) for n in ("more", "one")]
-    assert [each["processes"] for each in facts] == [2, 1]
+    facts = {
+        n: json.loads((recipe.parent / n / "training.json").read_text()) for n in ("more", "one")
+    }
+    assert [each["processes"] for each in facts.values()] == [2, 1]
+    # Infills are looked at on many processes as on one; why not, is said once.
+    for name in ("replicated", "sharded", "recomputed"):
+        look = read(recipe.parent / name / LOG)[-1]
+        assert look["mean_loss"] == pytest.approx(read(one / LOG)[-1]["mean_loss"], rel=1e-4)
+    assert "mean_loss" not in read(recipe.parent / "full" / LOG)[-1]
+    said = {n: json.loads((recipe.parent / n / "said.json").read_text()) for n in ("full", "more")}
+    assert said["more"] == [] and len(said["full"]) == 1
+    assert "infills of held-out lines are not looked at: the whole model takes" in said["full"][0]
+
+
+def test_two_processes_adapt_a_model_to_pairs_as_one_does(recipe: Path, model_dir: Path) -> None:
+    pairs = recipe.parent / "pairs.jsonl"
+    rows = ({"instruction": f"Add {i}.", "output": f"x + {i}\n" * (1 + i % 7)} for i in range(60))
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = {
+        "init": str(model_dir), "pairs": str(pairs), "lora.rank": "4", "optimizer.adam_lr": "0.01",
+    }  # fmt: skip
+    one = alone(recipe, "one", **asked)
+    together(recipe, ("replicated", asked), ("sharded", asked | {"shard": "true"}))
+    assert len(losses(one)) == 4 and losses(one)[0] != pytest.approx(losses(one)[3], rel=1e-3)
+    for name in ("replicated", "sharded"):
+        assert_equal(one, recipe.parent / name)
+
+
+def test_gradients_are_summed_a_bucket_at_a_time() -> None:
+    big = torch.empty(BUCKET // 4, device="meta")
+    small = [torch.empty(5, device="meta") for _ in range(3)]
+    given = [small[0], big, small[1], small[2], big]
+    found = list(buckets(given))
+    assert [tensor for bucket in found for tensor in bucket] == given
+    assert [len(bucket) for bucket in found] == [1, 1, 2, 1]
+    assert list(buckets([])) == []
 
 
 @pytest.mark.slow
@@ -100,6 +138,7 @@ def test_the_command_line_on_two_processes(recipe: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert "on 2 processes" in done.stdout and done.stdout.count("saved ") == 1
+    assert "of single lines stopped" in done.stdout
 
 
 def test_a_batch_that_does_not_divide_is_said() -> None:

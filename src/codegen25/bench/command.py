@@ -10,7 +10,6 @@ from typing import Any
 from codegen25.bench import data
 from codegen25.bench.dedup import near_dedup
 from codegen25.bench.table import Row, conditions, markdown
-from codegen25.errors import UserError
 from codegen25.tokenizer import Tokenizer
 
 PACKAGES = ("numpy", "tokenizers", "tiktoken", "torch", "ray", "detect-secrets")
@@ -47,34 +46,3 @@ def run_data(
             show("Corruption on the fly", data.corruption(recipe, corpus, tokenizer))
     if out is not None:
         out.write_text(json.dumps({**made, "tables": tables}, indent=1) + "\n")
-
-
-def run_train(
-    corpus: Path,
-    sizes: Sequence[str],
-    batch: int,
-    steps: int,
-    rounds: int,
-    race_tokens: float,
-    peers_python: str,
-    compiling: bool,
-) -> None:
-    """Print tokens a second of training, what a loss takes, and a race; see `bench.train`."""
-    from codegen25.bench import loss
-    from codegen25.bench.race import race
-    from codegen25.bench.train import side_by_side
-
-    if min(steps, rounds) < 1 or batch < 0 or race_tokens < 0:
-        raise UserError("steps and rounds are at least 1, batch and race-tokens at least 0")
-    made = conditions((*PACKAGES, "transformers"))
-    print(f"{made['machine']}, Python {made['python']}, torch {made['versions']['torch']}")
-    for size in sizes:
-        rows = side_by_side(corpus, size, batch, steps, rounds, peers_python, compiling)
-        print(f"\n## Tokens a second: {size}\n\n{markdown(rows)}", end="", flush=True)
-    where = f"{loss.POSITIONS:,} positions, width {loss.HIDDEN}, {loss.VOCABULARY:,} ids"
-    print(f"\n## The loss: {where}\n\n{markdown(loss.table())}", end="", flush=True)
-    if race_tokens:
-        rows = race(corpus, sizes[0], batch, race_tokens, peers_python)
-        print(
-            f"\n## To the same held-out figure: {sizes[0]}\n\n{markdown(rows)}", end="", flush=True
-        )

@@ -45,7 +45,9 @@ def race(
     table: list[dict[str, Any]] = []
 
     def add(engine: str, setting: str, steps: int, seconds: float, bits: float) -> None:
-        row = {"engine": engine, "setting": setting, "tokens": steps * asked["batch"] * CONTEXT}
+        run = "compiled" if asked["compile"] and engine == "codegen25" else "eager"
+        row = {"engine": engine, "setting": setting, "run": run, "seed": asked["seed"]}
+        row["tokens"] = steps * asked["batch"] * CONTEXT
         table.append({**row, "seconds": seconds, "held-out bits per byte": round(bits, 4)})
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -89,7 +91,7 @@ def _ours(asked: dict[str, Any], steps: int) -> tuple[float, float]:
     recipe = Recipe(
         asked["corpus"], asked["tokenizer"], size=asked["size"], batch=asked["batch"],
         micro_batch=asked["micro"], dtype=asked["dtype"], compile=asked["compile"],
-        shape=Shape(context=CONTEXT), objective=Objective("causal"), epochs=1.0,
+        shape=Shape(context=CONTEXT), objective=Objective("causal"), epochs=1.0, seed=asked["seed"],
         schedule=Schedule("wsd", warmup=max(1, steps // 30), cooldown=0.6, final=0.0),
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:

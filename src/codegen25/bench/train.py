@@ -3,7 +3,8 @@
 All train a LLaMA of one shape on the rows of one corpus, in the number format that is faster here,
 rounds interleaved, each engine in a process of its own; compiling and the first steps do not count.
 The peers read rows made beforehand, left to right; ours composes its own, with span
-corruption, while it trains.
+corruption, while it trains. The peers run eagerly, their default; ours is compiled
+unless told otherwise. Each row says which, with the seed and the versions of its own Python.
 
 Peers: `pip install torch transformers accelerate litgpt` into an environment of their own, whose
 Python is named; this file is run there by itself. The absent are named as such.
@@ -17,7 +18,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,14 @@ if TYPE_CHECKING:
 
 SKIPPED = 3
 """Steps before the clock starts."""
-CONTEXT = 256
+CONTEXT, SEED = 256, 0
+PACKAGES = {
+    "codegen25": ("torch",),
+    "HF Trainer": ("torch", "transformers", "accelerate"),
+    "litgpt": ("torch", "litgpt"),
+    "plain loop": ("torch", "transformers"),
+}
+"""What an engine is made of; their versions go into its row."""
 
 Ticks = list[float]
 
@@ -131,6 +140,7 @@ def trainer(asked: dict[str, Any]) -> Ticks:
             gradient_accumulation_steps=asked["batch"] // asked["micro"],
             bf16=asked["dtype"] == "bfloat16", use_cpu=True, report_to=[], save_strategy="no",
             logging_strategy="no", optim="adamw_torch_fused", disable_tqdm=True,
+            seed=asked["seed"], data_seed=asked["seed"],
             **asked.get("arguments", {}),
         )  # fmt: skip
         model = _transformers(asked)
@@ -149,7 +159,7 @@ def ours(asked: dict[str, Any]) -> Ticks:
         Recipe(
             asked["corpus"], asked["tokenizer"], size=asked["size"], batch=asked["batch"],
             micro_batch=asked["micro"], dtype=asked["dtype"], compile=asked["compile"],
-            epochs=1000.0, shape=Shape(context=asked["context"]),
+            epochs=1000.0, shape=Shape(context=asked["context"]), seed=asked["seed"],
         ),
         Path("unused"),
     )  # fmt: skip
@@ -166,13 +176,17 @@ ENGINES: dict[str, Callable[[dict[str, Any]], Ticks]] = {
 
 
 def run_alone(engine: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """One engine here: seconds of each step that counts, or of the whole run's."""
+    """One engine here: seconds of each step that counts, or of the whole run's, and versions."""
+    torch.manual_seed(asked["seed"])
     try:
         ticks = ENGINES[engine](asked)
     except ImportError as error:
         return {"missing": f"not installed ({error})"}
     skipped = 0 if asked.get("whole") else SKIPPED
-    return {"seconds": [b - a for a, b in itertools.pairwise(ticks)][skipped:]}
+    return {
+        "seconds": [b - a for a, b in itertools.pairwise(ticks)][skipped:],
+        "versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES[engine]),
+    }
 
 
 # ------------------------------------------------------------------------------------ the table
@@ -197,7 +211,7 @@ def asked_of(
         "layers": config.num_hidden_layers, "hidden": config.hidden_size,
         "heads": config.num_attention_heads, "compile": compiling, "size": size,
         "feed_forward": config.intermediate_size, "vocabulary": vocabulary,
-        "dtype": str(precision.choose("auto", "cpu")).removeprefix("torch."),
+        "dtype": str(precision.choose("auto", "cpu")).removeprefix("torch."), "seed": SEED,
     }, config  # fmt: skip
 
 
@@ -227,6 +241,7 @@ def side_by_side(
     batch, context, dtype = asked["batch"], CONTEXT, getattr(torch, asked["dtype"])
     times: dict[str, list[float]] = {name: [] for name in ENGINES}
     missing: dict[str, str] = {}
+    versions: dict[str, str] = {}
     rates = []
     with tempfile.TemporaryDirectory() as scratch:
         asked["rows"] = str(Path(scratch) / "rows.npy")
@@ -237,6 +252,7 @@ def side_by_side(
                 python = sys.executable if engine == "codegen25" else peers_python
                 done = answer(python, __file__, engine, json.dumps(asked))
                 times[engine] += done.get("seconds", [])
+                versions[engine] = done.get("versions", "")
                 if "missing" in done:
                     missing[engine] = done["missing"]
     peak = max(rates)
@@ -252,13 +268,50 @@ def side_by_side(
                 "engine": engine,
                 "parameters, M": config.parameters / 1e6,
                 "format": asked["dtype"],
+                "run": "compiled" if compiling and engine == "codegen25" else "eager",
+                "seed": asked["seed"],
                 "tokens/s": tokens / step,
                 "of the products' rate": share,
                 "ours is": f"{step / mine:.2f} ×" if seconds else "",
+                "versions": versions[engine],
             }
         )  # fmt: skip
     return [*table, {**dict.fromkeys(table[0], ""), "engine": "products of 1,024 (the floor)",
                      "of the products' rate": f"{peak / 1e9:.0f} GFLOP/s"}]  # fmt: skip
+
+
+def run(
+    corpus: Path, sizes: Sequence[str], batch: int, steps: int, rounds: int, race_tokens: float,
+    peers_python: str, compiling: bool, out: Path | None = None,
+) -> None:  # fmt: skip
+    """Print tokens a second of training, what a loss takes, and a race; write all to `out`."""
+    from codegen25.bench import loss
+    from codegen25.bench.race import race
+    from codegen25.bench.table import Row, conditions, markdown
+    from codegen25.errors import UserError
+
+    if min(steps, rounds) < 1 or batch < 0 or race_tokens < 0:
+        raise UserError("steps and rounds are at least 1, batch and race-tokens at least 0")
+    made = conditions(("torch", "numpy", "tokenizers"))
+    print(f"{made['machine']}, Python {made['python']}, torch {made['versions']['torch']}")
+    tables: dict[str, Sequence[Row]] = {}
+
+    def show(title: str, rows: Sequence[Row]) -> None:
+        tables[title] = rows
+        print(f"\n## {title}\n\n{markdown(rows)}", end="", flush=True)
+
+    for size in sizes:
+        found = side_by_side(corpus, size, batch, steps, rounds, peers_python, compiling)
+        show(f"Tokens a second: {size}", found)
+    where = f"{loss.POSITIONS:,} positions, width {loss.HIDDEN}, {loss.VOCABULARY:,} ids"
+    show(f"The loss: {where}", loss.table())
+    if race_tokens:
+        found = race(corpus, sizes[0], batch, race_tokens, peers_python)
+        show(f"To the same held-out figure: {sizes[0]}", found)
+    if out is not None:
+        given = {"steps": steps, "rounds": rounds, "batch": batch, "race_tokens": race_tokens}
+        whole = {**made, "given": {**given, "seed": SEED}, "tables": tables}
+        out.write_text(json.dumps(whole, indent=1) + "\n")
 
 
 if __name__ == "__main__":

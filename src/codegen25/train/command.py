@@ -9,13 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codegen25 import memory, settings
+from codegen25 import settings
+from codegen25.data.shards import TextShard
 from codegen25.directory import TOKENIZER
 from codegen25.errors import UserError
 from codegen25.models import PERSONAL
+from codegen25.tokenizer import Tokenizer
 from codegen25.train import own, parallel, precision, state
 from codegen25.train import recipe as recipes
+from codegen25.train.batches import rows_of
 from codegen25.train.loop import Probe, Progress, Trainer
+from codegen25.train.pairs import PairRows
 from codegen25.train.parallel import World
 from codegen25.train.recipe import Recipe
 from codegen25.train.rows import Rows
@@ -87,15 +91,21 @@ def _run(
     loaded: Recipe, out: Path, resume: bool, spans: bool, prober: Prober, world: World
 ) -> bool:
     """Train on this process and those beside it; whether the run was finished comes back."""
-    trainer = Trainer(loaded, out, world)
     if spans:
-        if not isinstance(trainer.rows, Rows):
-            raise UserError("--spans shows span corruption, and this recipe trains on pairs")
-        print(realised(trainer.rows), end="")
+        _show_spans(loaded)
         return False
+    trainer = Trainer(loaded, out, world)
     finished = _train(trainer, resume, prober(Path(trainer.recipe.corpus), trainer.infill))
     world.wait()  # a rank that leaves early takes the connections of the others along
     return finished
+
+
+def _show_spans(recipe: Recipe) -> None:
+    """Needs no model; on a large corpus it also cuts the rows, for runs to come."""
+    rows = rows_of(recipe, TextShard(Path(recipe.corpus)), Tokenizer.load(Path(recipe.tokenizer)))
+    if not isinstance(rows, Rows):
+        raise UserError("--spans shows span corruption, and this recipe trains on pairs")
+    print(realised(rows), end="")
 
 
 def _train(trainer: Trainer, resume: bool, probe: Probe) -> bool:
@@ -112,11 +122,13 @@ def _train(trainer: Trainer, resume: bool, probe: Probe) -> bool:
         f"{recipe.shape.context} tokens, {trainer.end:,} steps of {recipe.batch}, {trainer.device} "
         f"{str(trainer.dtype).removeprefix('torch.')}{beside}"
     )
-    _require_memory(trainer)
-    peak = precision.peak(trainer.device, trainer.dtype) * trainer.world.size
+    if isinstance(trainer.rows, PairRows) and (left := trainer.rows.too_long):
+        say(f"{left:,} pairs are left out: their prompts fill {recipe.shape.context} tokens alone")
+    first = trainer.world.first
+    peak = precision.peak(trainer.device, trainer.dtype) * trainer.world.size if first else 1.0
     line = _Line(peak)
     try:
-        finished = trainer.run(line if trainer.world.first else lambda progress: None, probe)
+        finished = trainer.run(line if first else lambda progress: None, probe, line.say)
     finally:
         line.close()
     if not finished:
@@ -125,22 +137,6 @@ def _train(trainer: Trainer, resume: bool, probe: Probe) -> bool:
         say(described(trainer.found))
     say(f"saved {trainer.out}")
     return finished
-
-
-def _require_memory(trainer: Trainer) -> None:
-    """Refuse, before the first step, what would end in the middle of one."""
-    if trainer.device != "cpu":
-        return
-    from codegen25 import plan
-
-    recipe, standing = trainer.recipe, 4.0 * trainer.model.config.parameters
-    need = plan.memory(recipe, trainer.model.config, trainer.world.size, trainer.dtype).total
-    free = memory.available() + standing  # the weights are there already
-    if need > free:
-        raise UserError(
-            f"a step takes {need / 1e9:.1f} GB, {free / 1e9:.1f} GB of memory are free; lower "
-            f"micro_batch (now {recipe.micro_batch}) or set recompute=true"
-        )
 
 
 def described(last: Mapping[str, float]) -> str:
@@ -175,13 +171,14 @@ class _Line:
         last = progress.step == progress.steps
         if progress.found != self.looked and not last:
             self.looked = progress.found
-            self._say(f"step {progress.step - 1}: {described(self.looked)}")
+            self.say(f"step {progress.step - 1}: {described(self.looked)}")
         if sys.stdout.isatty():
             self._draw(progress, text, last)
         elif progress.step % 20 == 1 or last:
             print(text, flush=True)
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Print a line, above the bar if there is one."""
         (self.bar.console.print if self.bar else print)(text)
 
     def _draw(self, progress: Progress, text: str, last: bool) -> None:

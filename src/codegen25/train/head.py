@@ -54,6 +54,7 @@ class HeadLoss(torch.autograd.Function):
                 of_hidden.append((slope @ matrix).to(hidden.dtype))
             if of_head is not None:
                 of_head += slope.T @ x
+            del slope  # or the next rows' logits would stand beside it
         ctx.save_for_backward(torch.cat(of_hidden) if wanted else None, of_head)
         return sums
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
@@ -27,39 +26,30 @@ from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
 from codegen25.infill import OUR_FIM
 from codegen25.model import Llama, initialize
-from codegen25.models import resolve
 from codegen25.seal import fault, seal
 from codegen25.tokenizer import Tokenizer
-from codegen25.train import lora, optimizer, pairs, parallel, precision, state
+from codegen25.train import (
+    lora,
+    optimizer,
+    origin,
+    parallel,
+    precision,
+    provenance,
+    room,
+    state,
+)
+from codegen25.train.batches import Ahead, Batch, compose, rows_of
 from codegen25.train.heldout import HeldOut
 from codegen25.train.log import Log
 from codegen25.train.lora import merged_state
 from codegen25.train.objective import IGNORE, losses
 from codegen25.train.pairs import PairRows
 from codegen25.train.parallel import World, share_of
-from codegen25.train.recipe import Recipe, Shape
+from codegen25.train.recipe import Recipe
 from codegen25.train.rows import Rows, sample_at
 
 Probe = Callable[[Llama, Tokenizer], Mapping[str, float]]
 """Looks at a model as it is being trained: what it finds, by name."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of a step: (rows, context) each; `documents` as of `Llama.hidden`; bytes of source."""
-
-    inputs: Tensor
-    targets: Tensor
-    weights: Tensor
-    documents: Tensor | None
-    source_bytes: int
-
-    def parts(self, rows: int, device: str) -> Iterator[list[Tensor]]:
-        """Inputs, targets, weights and documents, if any, of a few rows at a time."""
-        given = [self.inputs, self.targets, self.weights]
-        given += [self.documents] if self.documents is not None else []
-        for i in range(0, len(self.inputs), rows):
-            yield [each[i : i + rows].to(device, non_blocking=True) for each in given]
 
 
 @dataclass(frozen=True)
@@ -98,25 +88,22 @@ class Trainer:
     def __init__(self, recipe: Recipe, out: Path, world: World | None = None) -> None:
         self.out, self.world = out, world or World()
         self.device = device.choose(recipe.device)
-        self.dtype = precision.choose(recipe.dtype, self.device)
+        self.dtype = precision.agreed(recipe.dtype, self.device, self.world)
         self.tokenizer = Tokenizer.load(Path(recipe.tokenizer))
-        start = _start(recipe, self.tokenizer) if recipe.init else None
+        start = origin.of(recipe, self.tokenizer)
         if start:
-            recipe = replace(recipe, shape=shape_of(start.model.config, recipe.shape))
+            recipe = replace(recipe, shape=origin.shape_of(start.config, recipe.shape))
         self.recipe = recipe = recipe.resolved(self.tokenizer.vocab_size, self.device)
         self.share = share_of(recipe.batch, self.world)
         self.shard = TextShard(Path(recipe.corpus))
-        self.shard.verify()
-        self.rows = self._rows()
-        held = TextShard(Path(recipe.corpus), "heldout")
-        self.heldout = (
-            HeldOut(held, self.tokenizer, recipe.shape.context, self.device)
-            if held.total_bytes
-            else None
-        )
+        self.held = TextShard(Path(recipe.corpus), "heldout")
+        self.rows, self.heldout = self._read()
+        self.data_sha256 = provenance.data_sha256(self.shard, self.held, recipe.pairs)
         self.steps = max(1, math.ceil(recipe.epochs * len(self.rows) / recipe.batch))
         self.end = min(self.steps, recipe.stop_after or self.steps)
-        self.model = self._build(start)
+        config = recipe.shape.config(self.tokenizer.vocab_size)
+        room.require(recipe, config, self.dtype, self.device, self.world)
+        self.model = self._build(config, start)
         self.optimizers = optimizer.build(self.model, recipe.optimizer)
         self.average = (
             {name: p.detach().clone() for name, p in self.model.named_parameters()}
@@ -131,27 +118,40 @@ class Trainer:
         self.step, self.tokens, self.seconds, self.best = 0, 0, 0.0, math.inf
         self.found: Mapping[str, float] = {}
         self.log = Log(out, recipe.tensorboard)
+        # A CPU composes as fast in between: it is a hundredth of a step there (docs/log.md).
+        gpu = torch.device(self.device).type == "cuda"
+        self.ahead = Ahead(lambda step: self.batch(step).pinned(), self.end) if gpu else None
+        self._told = False
 
-    def _rows(self) -> Rows | PairRows:
-        recipe, context = self.recipe, self.recipe.shape.context
-        if recipe.pairs:
-            return PairRows(pairs.of(recipe.pairs, self.shard), self.tokenizer, context)
-        return Rows(
-            self.shard, self.tokenizer, context, recipe.corruption, recipe.seed, recipe.window,
-            recipe.objective,
-        )  # fmt: skip
+    def _read(self) -> tuple[Rows | PairRows, HeldOut | None]:
+        """What is trained on and held out. The first process of a machine checks the data and cuts
+        the rows, the others find them cut."""
+        if not self.world.leads:
+            self.world.wait()
+        else:
+            self.shard.verify()
+            self.held.verify()
+        rows = rows_of(self.recipe, self.shard, self.tokenizer)
+        context = self.recipe.shape.context
+        held = (
+            HeldOut(self.held, self.tokenizer, context, self.device)
+            if self.held.total_bytes
+            else None
+        )
+        if self.world.leads:
+            self.world.wait()
+        return rows, held
 
-    def _build(self, start: checkpoint.Checkpoint | None) -> Llama:
+    def _build(self, config: ModelConfig, start: directory.Directory | None) -> Llama:
         """The model with its first weights, on its device, cut over the ranks if asked."""
         recipe = self.recipe
         generator = torch.Generator().manual_seed(recipe.seed)
-        config = recipe.shape.config(self.tokenizer.vocab_size)
         sharded = recipe.shard and self.world.size > 1
         if sharded and not (start or recipe.lora.rank):
             return parallel.sharded_from_nothing(config, generator, self.device, recipe.recompute)
         model = Llama(config)
         if start:
-            model.load_state_dict(start.model.state_dict())
+            model.load_state_dict(checkpoint.load(start.folder).model.state_dict())
         else:
             initialize(model, generator)
         if recipe.lora.rank:
@@ -166,45 +166,34 @@ class Trainer:
 
     def batch(self, step: int) -> Batch:
         """This rank's rows of a step."""
-        recipe = self.recipe
-        rows, documents, size = [], [], 0
-        first = step * recipe.batch + self.world.rank * self.share
-        for position in range(first, first + self.share):
-            epoch, row = sample_at(position, len(self.rows), recipe.seed, recipe.order)
-            rows.append(self.rows.arrays(row, epoch))
-            if isinstance(self.rows, PairRows):
-                documents.append(self.rows.documents(row))
-            size += self.rows.bytes(row)
-        inputs, targets, answers = (
-            torch.from_numpy(np.stack(each)) for each in zip(*rows, strict=True)
-        )
-        weights = torch.where(answers, recipe.objective.answer_weight, 1.0) * (targets != IGNORE)
-        within = torch.from_numpy(np.stack(documents)) if documents else None
-        return Batch(inputs, targets, weights, within, size)
+        first = step * self.recipe.batch + self.world.rank * self.share
+        return compose(self.rows, self.recipe, first, self.share)
 
     def _loss(
         self, inputs: Tensor, targets: Tensor, weights: Tensor, documents: Tensor | None = None
     ) -> Tensor:
         """See `objective.losses`."""
         z_loss = self.recipe.objective.z_loss
+        # No weight is used twice in a pass; a cache would only hold all of them in two formats.
         with torch.autocast(
-            torch.device(self.device).type, self.dtype, self.dtype != torch.float32
-        ):
+            torch.device(self.device).type, self.dtype, self.dtype != torch.float32,
+            cache_enabled=False,
+        ):  # fmt: skip
             return losses(self.model, inputs, targets, weights, z_loss, documents, self.angles)
 
     def train_step(self) -> Step:
         """One optimizer step over all ranks."""
-        batch = self.batch(self.step)
+        batch = self.ahead(self.step) if self.ahead else self.batch(self.step)
         count, weight, source = self.world.sum(
             int((batch.targets != IGNORE).sum()), float(batch.weights.sum()), batch.source_bytes
         )
-        total = 0.0
+        parts = []
         micro = math.gcd(self.recipe.micro_batch, self.share)
         for part in batch.parts(micro, self.device):
             weighted, plain = self.loss(*part)
             (weighted / weight).backward()
-            total += float(plain.detach())
-        (total,) = self.world.sum(total)
+            parts.append(plain.detach())
+        (total,) = self.world.sum(sum(torch.stack(parts).tolist()))
         if not math.isfinite(total):
             raise UserError(
                 f"the loss is {total} at step {self.step}; {self._last_good()}; lower the learning "
@@ -253,17 +242,23 @@ class Trainer:
         self,
         report: Callable[[Progress], None] = lambda progress: None,
         probe: Probe = lambda model, tokenizer: {},
+        say: Callable[[str], None] = lambda text: None,
     ) -> bool:
         """Train to the end, or to Ctrl-C or SIGTERM; a checkpoint is written either way.
 
-        `probe` looks at the model whenever held-out text is, and what it finds is logged. Whether
-        the run was finished comes back.
+        `probe` looks at the model whenever held-out text is, and what it finds is logged; `say` is
+        told why it could not. Whether the run was finished comes back.
         """
         saved = time.monotonic()
-        self.out.mkdir(parents=True, exist_ok=True)
-        if self.world.first and self.step == 0:
-            self.log.rewind(0)  # of a run that was killed before it saved anything
+        if self.world.first:
+            self.out.mkdir(parents=True, exist_ok=True)
+            state.sweep(self.out)
+            if self.step == 0:
+                self.log.rewind(0)  # of a run that was killed before it saved anything
+        self.world.wait()
         with _interruptible() as stopped:
+            if self._look_due() and not self._looked():  # it was killed between save and look
+                self.look(probe, say)
             while self.step < self.end and not self.world.any(stopped()):
                 start = time.monotonic()
                 made = self.train_step()
@@ -273,18 +268,25 @@ class Trainer:
                 if self.world.first:
                     self.log.write()
                 report(self._progress())
-                every = self.recipe.evaluate_every
-                look = bool(every) and self.step % every == 0 and self.step < self.end
                 due = time.monotonic() - saved > 60 * self.recipe.save_minutes
-                if self.world.any(due) or look:
+                if self.world.any(due) or self._look_due():
                     self.save()
                     saved = time.monotonic()
-                if look:
-                    self.look(probe)
-        self.save()
-        if self.step >= self.end:
-            self.look(probe)
+                if self._look_due():
+                    self.look(probe, say)
+            self.save()
+        if self.ahead:
+            self.ahead.close()
         return self.step >= self.end
+
+    def _look_due(self) -> bool:
+        every = self.recipe.evaluate_every
+        return self.step >= self.end or bool(self.step and every and self.step % every == 0)
+
+    def _looked(self) -> bool:
+        """Whether the log holds a look at the checkpoint in hand; only the first rank has it."""
+        found = ("loss" not in e for e in self.log.entries if e["step"] == self.step)
+        return self.world.any(any(found))
 
     def _entry(self, made: Step) -> dict[str, float]:
         return {
@@ -326,14 +328,12 @@ class Trainer:
         with self._averaged():
             return self.heldout.bits_per_byte(self.model, self.dtype, self.world)
 
-    def look(self, probe: Probe) -> dict[str, float]:
+    def look(self, probe: Probe, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
         """Evaluate after a save, log it, and let `best` lead to the best checkpoint."""
         bits = self.evaluate()
-        found = {} if math.isnan(bits) else {"heldout_bits_per_byte": bits}
-        if self.world.size == 1:
-            with self._averaged():
-                found |= probe(self.model, self.tokenizer)
+        found: dict[str, Any] = {} if math.isnan(bits) else {"heldout_bits_per_byte": bits}
         if self.world.first:
+            found |= self._probed(probe, say)
             self.log.add({"step": self.step, "tokens": self.tokens, **found})
             self.log.write()
             if bits < self.best:
@@ -341,6 +341,27 @@ class Trainer:
         self.best = min(self.best, bits) if not math.isnan(bits) else self.best
         self.found = found
         return found
+
+    def _probed(self, probe: Probe, say: Callable[[str], None]) -> Mapping[str, float]:
+        """What `probe` finds, on one rank while the others wait at the next step.
+
+        A sharded model is whole on no rank: the checkpoint that was just written is read.
+        """
+        if not (self.recipe.shard and self.world.size > 1):
+            with self._averaged():
+                return probe(self.model, self.tokenizer)
+        dtype = torch.float32 if self.device == "cpu" else torch.bfloat16
+        need = dtype.itemsize * self.model.config.parameters
+        if need > (have := room.free(self.device)):
+            if not self._told:
+                self._told = True
+                say(
+                    "infills of held-out lines are not looked at: the whole model takes "
+                    f"{need / 1e9:.1f} GB, {have / 1e9:.1f} GB are free on the first rank"
+                )
+            return {}
+        folder = state.step_folder(self.out, self.step)
+        return probe(checkpoint.load(folder, self.device, dtype).model, self.tokenizer)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
@@ -423,6 +444,7 @@ class Trainer:
             "torch": torch.__version__,
             "recipe": dataclasses.asdict(self.recipe),
             "corpus_sha256": self.shard.sha256,
+            "data_sha256": self.data_sha256,
             "tokenizer_sha256": self.tokenizer.sha256,
             "dtype": str(self.dtype).removeprefix("torch."),
             "corpus_bytes": self.shard.total_bytes,
@@ -434,7 +456,7 @@ class Trainer:
             "seconds": self.seconds,
             "flops": positions * self.model.config.flops_per_token(context),
             "processes": self.world.size,
-        }
+        } | ({"pairs_left_out": self.rows.too_long} if isinstance(self.rows, PairRows) else {})
 
     def resume(self, warn: Callable[[str], None] = lambda text: None) -> bool:
         """Go on from the newest checkpoint that is whole; whether there was one comes back.
@@ -442,6 +464,8 @@ class Trainer:
         `warn` is told of those that are damaged. A changed recipe is a UserError that names the
         fields.
         """
+        if self.world.first:
+            state.sweep(self.out)
         standing = state.steps(self.out)
         for folder in reversed(standing):
             if found := fault(folder):
@@ -452,6 +476,7 @@ class Trainer:
                 for damaged in state.steps(self.out):
                     if damaged > folder:
                         shutil.rmtree(damaged)
+                state.publish(folder, self.out)  # it may have been killed before it did
             self.world.wait()
             return True
         if standing:
@@ -462,21 +487,7 @@ class Trainer:
 
     def _restore(self, folder: Path) -> None:
         facts = state.facts(folder)
-        now = json.loads(json.dumps(self.facts()))
-        free = {
-            "save_minutes", "keep_last", "keep_best", "evaluate_every", "micro_batch", "device",
-            "shard", "recompute", "compile", "stop_after", "tensorboard",
-        }  # fmt: skip
-        changed = [
-            key
-            for key, value in now["recipe"].items()
-            if facts["recipe"].get(key) != value and key not in free
-        ]
-        if changed:
-            raise UserError(f"{self.out}: trained by another recipe; {', '.join(changed)} differ")
-        for key, what in (("corpus_sha256", "corpus"), ("tokenizer_sha256", "tokenizer")):
-            if facts[key] != now[key]:
-                raise UserError(f"{self.out}: trained on another {what}")
+        provenance.require_same(self.out, facts, self.facts())
         self.dtype = getattr(torch, facts["dtype"])  # "auto" must not choose anew halfway
         tensors = state.tensors(self.model, self.optimizers, self.average)
         try:
@@ -486,36 +497,11 @@ class Trainer:
         self.step, self.tokens, self.seconds = facts["step"], facts["tokens"], facts["seconds"]
         if self.world.first:
             self.log.rewind(self.step)
-        looks = (entry.get("heldout_bits_per_byte", math.inf) for entry in self.log.entries)
-        self.best = min(looks, default=math.inf)
-
-
-def shape_of(config: ModelConfig, shape: Shape) -> Shape:
-    """The shape of a model to start from, over the recipe's context, which no weight depends on.
-
-    A size that the recipe gives and the model contradicts is a UserError.
-    """
-    found = Shape(
-        config.num_hidden_layers, config.hidden_size, config.num_attention_heads,
-        config.num_key_value_heads, config.intermediate_size, shape.context,
-        config.tie_word_embeddings,
-    )  # fmt: skip
-    for name in ("layers", "hidden", "heads", "kv_heads", "feed_forward"):
-        if getattr(shape, name) not in (0, getattr(found, name)):
-            raise UserError(
-                f"shape.{name} is {getattr(shape, name)}, but the model to start from has "
-                f"{getattr(found, name)}"
-            )
-    return found
-
-
-def _start(recipe: Recipe, tokenizer: Tokenizer) -> checkpoint.Checkpoint:
-    """The checkpoint to start from; its tokenizer must be the recipe's."""
-    folder = resolve(recipe.init)
-    loaded = checkpoint.load(folder)
-    if loaded.tokenizer.backend.to_str() != tokenizer.backend.to_str():
-        raise UserError(f"{folder}: its tokenizer is not {recipe.tokenizer}")
-    return loaded
+        looks = [entry for entry in self.log.entries if "loss" not in entry]
+        bits = (entry.get("heldout_bits_per_byte", math.inf) for entry in looks)
+        self.best = min(bits, default=math.inf)
+        last = looks[-1] if looks else {}
+        self.found = {key: last[key] for key in last if key not in ("step", "tokens")}
 
 
 def _require_compiler(device: str) -> None:

@@ -7,29 +7,41 @@ parameter, gradient and optimizer state over the ranks, block by block.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from codegen25.config import ModelConfig
 from codegen25.errors import UserError
 from codegen25.model import Llama, initial
 
+BUCKET = 1 << 26
+"""Bytes of gradients that are summed over replicas at a time."""
+
 
 @dataclass(frozen=True)
 class World:
-    """This process among `size`; `rank` 0 prints and writes."""
+    """This process among `size`, `local_size` of them on its machine; rank 0 prints and writes."""
 
     rank: int = 0
     size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
 
     @property
     def first(self) -> bool:
         """Whether this is the process that prints and writes."""
         return self.rank == 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the first process of its machine."""
+        return self.local_rank == 0
 
     def sum(self, *values: float) -> list[float]:
         """Each value summed over the ranks, in float64."""
@@ -42,6 +54,10 @@ class World:
     def any(self, flag: bool) -> bool:
         """Whether `flag` is set on some rank."""
         return self.sum(float(flag))[0] > 0
+
+    def of_first(self, value: float) -> float:
+        """What the first process has as `value`, for all."""
+        return self.sum(value if self.first else 0.0)[0]
 
     def wait(self) -> None:
         """Go on when all ranks are here."""
@@ -58,7 +74,8 @@ def join() -> World:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return World(dist.get_rank(), size)
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", size))
+    return World(dist.get_rank(), size, int(os.environ.get("LOCAL_RANK", "0")), local_size)
 
 
 def leave() -> None:
@@ -76,13 +93,16 @@ def share_of(batch: int, world: World) -> int:
     return batch // world.size
 
 
-def shard(model: Llama) -> None:
+def mesh_of_all() -> DeviceMesh:
+    """All ranks in a line."""
+    return init_device_mesh(_device(), (dist.get_world_size(),))
+
+
+def shard(model: Llama, mesh: DeviceMesh | None = None) -> None:
     """Cut the parameters over all ranks: each block, then the rest (FSDP2)."""
-    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    kind = "cuda" if torch.cuda.is_available() else "cpu"
-    mesh = init_device_mesh(kind, (dist.get_world_size(),))
+    mesh = mesh or mesh_of_all()
     for layer in model.model.layers:
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
@@ -117,11 +137,29 @@ def sum_gradients(model: nn.Module, world: World) -> None:
         for gradient in gradients:
             gradient.mul_(world.size)
         return
-    flat = torch.cat([g.flatten() for g in gradients])
-    dist.all_reduce(flat)
-    sizes = [g.numel() for g in gradients]
-    for gradient, part in zip(gradients, torch.split(flat, sizes), strict=True):
-        gradient.copy_(part.view_as(gradient))
+    for some in buckets(gradients):
+        flat = torch.cat([g.flatten() for g in some])
+        dist.all_reduce(flat)
+        parts = torch.split(flat, [g.numel() for g in some])
+        for gradient, part in zip(some, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+def buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Tensors in their order, some `BUCKET` bytes at a time: few messages, and no second copy of
+    all gradients."""
+    bucket: list[Tensor] = []
+    for tensor in tensors:
+        if bucket and sum(map(_bytes, bucket)) + _bytes(tensor) > BUCKET:
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 def is_sharded(tensor: Tensor) -> bool:

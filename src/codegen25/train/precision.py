@@ -6,6 +6,8 @@ import time
 
 import torch
 
+from codegen25.train.parallel import World
+
 
 def choose(name: str, device: str) -> torch.dtype:
     """The dtype of a recipe's `dtype`; "auto" is bfloat16 where its products are clearly faster."""
@@ -15,6 +17,13 @@ def choose(name: str, device: str) -> torch.dtype:
         return torch.bfloat16
     wide, narrow = gemm_rate(torch.float32), gemm_rate(torch.bfloat16)
     return torch.bfloat16 if narrow > 1.3 * wide else torch.float32
+
+
+def agreed(name: str, device: str, world: World) -> torch.dtype:
+    """What the first rank chooses, on all: a measurement comes out differently on each."""
+    chosen = choose(name, device) if world.first else torch.float32
+    narrow = world.of_first(float(chosen == torch.bfloat16))
+    return torch.bfloat16 if narrow else torch.float32
 
 
 CARDS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}

@@ -8,7 +8,6 @@ epoch e, and its corruption, follow from (seed, e, i).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from random import Random
@@ -33,17 +32,9 @@ from codegen25.infill import (
 )
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.objective import IGNORE, Objective
+from codegen25.train.table import Piece, stored
 
 _CONTINUATION = frozenset(bytes([byte]) for byte in range(0x80, 0xC0))
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Bytes `start` to `end` of the shard; `final` when the document ends there."""
-
-    start: int
-    end: int
-    final: bool
 
 
 class Rows:
@@ -73,10 +64,18 @@ class Rows:
         self.shard, self.tokenizer, self.sentinels = shard, tokenizer, sentinels
         self.length, self.corruption, self.seed = length, corruption, seed
         self.sizes = _token_bytes(tokenizer)
+        if not shard.total_bytes:
+            raise UserError(
+                f"{shard.folder}: the split {shard.split!r} holds no text; build the corpus again, "
+                "of more sources"
+            )
         free = length - length // 16
-        self.rows = list(_split(shard, tokenizer, self.sizes, free, window or free))
-        if not self.rows:
-            raise UserError("the corpus holds no text for this split")
+        lengths = (free, window or free)
+        self.rows = stored(
+            shard,
+            f"{tokenizer.sha256} {lengths}",
+            lambda: _split(shard, tokenizer, self.sizes, *lengths),
+        )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -242,6 +241,13 @@ def _token_ends(
     # The spelling of a special token is no text: its size is 0.
     ids = encode_marked(shard.raw(start, end), marks, tokenizer) if marks else plain
     ends: NDArray[np.int64] = start + np.cumsum(sizes[np.array(ids, dtype=np.int64)])
+    spelled = int(ends[-1]) - start if len(ends) else 0
+    if spelled != end - start:
+        raise UserError(
+            f"{shard.folder}: the tokenizer does not fit the text; document {i} has {end - start} "
+            f"bytes, its tokens spell {spelled}; take a byte-level BPE, as `codegen25 tokenizer` "
+            "trains"
+        )
     return ends
 
 

@@ -99,6 +99,15 @@ def steps(out: Path) -> list[Path]:
     return sorted((out / FOLDER).glob("step-????????"))
 
 
+def sweep(out: Path) -> None:
+    """Remove what a save that was killed left half-written."""
+    for path in [*out.glob(".*.new"), *(out / FOLDER).glob(".*.new")]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def publish(folder: Path, out: Path) -> None:
     """Make a checkpoint's model the one in `out`, file by file, the weights last.
 
@@ -114,6 +123,7 @@ def publish(folder: Path, out: Path) -> None:
         except OSError:  # a file system without hard links
             shutil.copy2(folder / name, staging)
         staging.replace(out / name)
+        staging.unlink(missing_ok=True)  # two names of one file: renaming does nothing
 
 
 def prune(out: Path, keep: int, keep_best: bool) -> None:

@@ -1,0 +1,78 @@
+"""What a run was trained by and on, and what has changed when it is to go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from codegen25.data.shards import TextShard
+from codegen25.errors import UserError
+from codegen25.train.pairs import DOCSTRINGS
+from codegen25.train.table import identity
+
+FREE = frozenset({
+    "save_minutes", "keep_last", "keep_best", "evaluate_every", "micro_batch", "device", "shard",
+    "recompute", "compile", "stop_after", "tensorboard",
+})  # fmt: skip
+"""Fields of a recipe that may change halfway: they leave rows, losses and schedule as they are."""
+PLACES = frozenset({"corpus", "tokenizer", "pairs"})
+"""Fields that say where something lies; what lies there is compared instead."""
+
+
+def data_sha256(corpus: TextShard, heldout: TextShard, pairs: str) -> dict[str, str]:
+    """Hashes of what a run reads: both splits, text and structure, and the file of pairs, if any.
+
+    Pairs that are mined from the corpus are named, their hash is the corpus'.
+    """
+    found = {"train": identity(corpus), "heldout": identity(heldout), "pairs": ""}
+    if pairs == DOCSTRINGS:
+        found["pairs"] = DOCSTRINGS
+    elif pairs:
+        try:
+            with Path(pairs).open("rb") as file:
+                found["pairs"] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"{pairs}: cannot be read as pairs ({error})") from error
+    return found
+
+
+def require_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Both as of `Trainer.facts`. A UserError if recipe, tokenizer or data differ, saying how."""
+    now = json.loads(json.dumps(now))
+    if different := changes(before["recipe"], now["recipe"]):
+        raise UserError(f"{out}: trained by another recipe; {', '.join(different)}")
+    if before["tokenizer_sha256"] != now["tokenizer_sha256"]:
+        raise UserError(f"{out}: trained with another tokenizer than {now['recipe']['tokenizer']}")
+    if before["corpus_sha256"] != now["corpus_sha256"]:
+        raise UserError(f"{out}: trained on another corpus than {now['recipe']['corpus']}")
+    mine = now["data_sha256"]  # checkpoints of before it was noted have none
+    if names := [k for k, v in before.get("data_sha256", mine).items() if mine.get(k) != v]:
+        raise UserError(f"{out}: trained on other data; {' and '.join(names)} differ")
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """`optimizer.adam_lr: 0.001 -> 0.002` for each field of a resolved recipe that matters."""
+    old, new = flat(before), flat(now)
+    return [
+        f"{key}: {_shown(old, key)} -> {_shown(new, key)}"
+        for key in [*new, *(key for key in old if key not in new)]
+        if key.split(".")[0] not in FREE | PLACES and old.get(key) != new.get(key)
+    ]
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A table of tables as one of dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
+
+
+def _shown(table: Mapping[str, Any], key: str) -> str:
+    return json.dumps(table[key]) if key in table else "not there"

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codegen25.train.provenance import changes, flat
+from codegen25.train.recipe import Recipe
+
+RECIPE = Recipe("corpus", "tokenizer.json")
+
+
+def test_changed_fields_are_named_to_the_last_key() -> None:
+    before = asdict(RECIPE)
+    now = asdict(
+        replace(
+            RECIPE, seed=3, optimizer=replace(RECIPE.optimizer, kind="adamw"),
+            corpus="elsewhere", tokenizer="t", pairs="p", keep_last=9, device="cpu",
+        )
+    )  # fmt: skip
+    assert changes(before, now) == ["seed: 0 -> 3", 'optimizer.kind: "muon" -> "adamw"']
+    assert changes(before, before) == []
+
+
+def test_fields_that_one_side_lacks_are_named() -> None:
+    before, now = asdict(RECIPE), asdict(RECIPE)
+    del before["ema"], now["optimizer"]["clip"]
+    assert changes(before, now) == ["ema: not there -> 0.0", "optimizer.clip: 1.0 -> not there"]
+
+
+Tables = st.recursive(
+    st.integers(), lambda inner: st.dictionaries(st.text("ab", min_size=1), inner), max_leaves=9
+)
+
+
+@given(st.dictionaries(st.text("ab", min_size=1), Tables))
+def test_every_value_has_a_dotted_key(table: dict[str, object]) -> None:
+    for key, value in flat(table).items():
+        found: object = table
+        for part in key.split("."):
+            assert isinstance(found, dict)
+            found = found[part]
+        assert found == value
