@@ -15,3 +15,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 else
     echo 'clients: not root, or no apt-get: editors and a browser are used if they are there'
 fi
+if command -v npm >/dev/null; then
+    npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$venv/tabby-agent" \
+        tabby-agent@1.5.0 >/dev/null 2>&1 || echo 'clients: tabby-agent could not be installed'
+fi

@@ -5,11 +5,11 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import SHIPPED, Running, engine, serving
 
 from codegen25.errors import UserError
 from codegen25.serve.command import Options, is_loopback, keys, listening, models
 from codegen25.serve.guard import MAX_DEPTH, Rules, depth
+from serving import SHIPPED, Running, engine, serving
 
 RULES = Rules.of("127.0.0.1", ["box.lan"], [])
 
@@ -98,6 +98,12 @@ def test_an_empty_bearer_is_fine_without_keys(client: httpx.Client) -> None:
         head = "GET /v1/models HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \r\n\r\n"
         made.sendall(head.encode())
         assert made.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_a_wrong_method_is_told_the_right_one(client: httpx.Client) -> None:
+    for path, method in (("/v1/completions", "POST"), ("/api/tags", "GET")):
+        refused = client.request("TRACE", path)
+        assert refused.status_code == 405 and refused.headers["allow"] == method
 
 
 def test_large_and_deep_bodies_are_refused(client: httpx.Client) -> None:

@@ -5,10 +5,10 @@ import re
 import httpx
 import pytest
 from dialect_helpers import PREFIX, asked, events, recorded
-from serving import SHIPPED, Running, engine, serving
 
 from codegen25.sample.request import Completion
 from codegen25.serve.dialects.llama_cpp.reply import picked, stop_type, timings
+from serving import SHIPPED, Running, engine, serving
 
 SLOW = {"t_max_predict_ms": 0}
 """No time limit: an answer depends on its question alone."""
@@ -113,6 +113,11 @@ def test_an_infill_is_cut_to_the_context(client: httpx.Client, server: Running) 
 def test_what_is_out_of_range_is_named(client: httpx.Client, field: str, value: object) -> None:
     error = asked(client, "/infill", {"input_prefix": "x", field: value}, 400)["error"]
     assert error["param"].startswith(field)
+
+
+def test_an_empty_prompt_is_continued_as_far_as_there_is_room(client: httpx.Client) -> None:
+    body = {"prompt": "", "n_predict": -1, "temperature": 0, "stop": ["\n"]}
+    assert asked(client, "/completion", body)["stop_type"] == "word"
 
 
 def test_an_adapter_by_its_place() -> None:

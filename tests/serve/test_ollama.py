@@ -5,6 +5,7 @@ from datetime import datetime
 import httpx
 import pytest
 from dialect_helpers import PREFIX, SUFFIX, asked, lines, recorded
+
 from serving import SHIPPED, Running
 
 NAME = SHIPPED.name
@@ -64,9 +65,23 @@ def test_errors_are_texts(client: httpx.Client) -> None:
     assert "images" in asked(client, "/api/generate", images, 400)["error"]
 
 
+def test_that_errors_are_texts_is_said(client: httpx.Client) -> None:
+    described = client.get("/openapi.json").json()["paths"]["/api/generate"]["post"]["responses"]
+    for status in ("400", "404", "503"):
+        schema = described[status]["content"]["application/json"]["schema"]
+        assert schema["$ref"].endswith("/Refusal")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("num_predict", -3), ("temperature", 11), ("top_p", 0), ("top_k", "many"), ("seed", -2)],
+    [
+        ("num_predict", -3),
+        ("repeat_penalty", 1e-310),
+        ("temperature", 11),
+        ("top_p", 0),
+        ("top_k", "many"),
+        ("seed", -2),
+    ],
 )
 def test_options_are_checked(client: httpx.Client, name: str, value: object) -> None:
     body = {"model": NAME, "prompt": "x", "options": {name: value}}

@@ -58,7 +58,9 @@ async def answer(request: Request, error: Exception) -> Response:
     if isinstance(error, GoneError):
         return Response(status_code=499)
     status, body = said(error)
-    headers = {"retry-after": str(RETRY_SECONDS)} if status == 503 else {}
+    headers = dict(getattr(error, "headers", None) or {})  # a 405 says what is allowed
+    if status == 503:
+        headers["retry-after"] = str(RETRY_SECONDS)
     if request.url.path.startswith("/api/"):  # Ollama's clients take a text
         return reply({"error": body["error"]["message"]}, status, headers)
     return reply(body, status, headers)

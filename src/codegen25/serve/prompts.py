@@ -38,7 +38,7 @@ def room_after(served: Served, ids: Sequence[int], wanted: int | None) -> int:
 
     A prompt that fills the context is a UserError, unless nothing is to follow it.
     """
-    room = served.backend.context - len(ids)
+    room = served.backend.context - max(1, len(ids))  # an empty prompt begins with a sentinel
     if room < 0 or (room == 0 and wanted != 0):
         raise UserError(
             f"the prompt has {len(ids)} tokens; the model's context is {served.backend.context}"

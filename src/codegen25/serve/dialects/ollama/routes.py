@@ -19,7 +19,10 @@ from codegen25.serve.dialects.ollama.server import named
 from codegen25.serve.reply import LINES, begun, line, reply, while_there
 from codegen25.serve.service import Served
 
-router = APIRouter(tags=["Ollama"])
+FAULTS: dict[int | str, dict[str, Any]] = {
+    status: {"model": server.Refusal} for status in (400, 404, 501, 503)
+}
+router = APIRouter(tags=["Ollama"], responses=FAULTS)
 router.include_router(server.router)
 
 Shape = Callable[[str], dict[str, Any]]

@@ -28,7 +28,7 @@ class EventBody(f.Body):
     choice_index: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
-@router.post("/v1/events")
+@router.post("/v1/events", response_class=Response)
 async def events(body: EventBody, request: Request, select_kind: str = "") -> Response:
     """Count what became of a completion; one that was accepted is kept when the user asked so."""
     service = f.service_of(request)
