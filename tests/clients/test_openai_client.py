@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from serving import Running
 
 openai = pytest.importorskip("openai", reason="make test-clients installs the openai client")
@@ -59,10 +60,21 @@ def test_faults_are_the_clients_own(client: Any) -> None:
         client.completions.create(model="default", prompt="x", max_tokens=-3)
 
 
-def test_leaving_a_stream_ends_it(client: Any, server: Running) -> None:
-    stream = client.completions.create(
-        model="default", prompt="x = [", max_tokens=500, temperature=1, stream=True
+def test_leaving_a_stream_ends_it(
+    client: Any, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, submit = [], server.engine.submit
+
+    def noted(*arguments: Any) -> Any:
+        asked.append(submit(*arguments))
+        return asked[-1]
+
+    monkeypatch.setattr(server.engine, "submit", noted)
+    stream = client.completions.create(  # by itself this ends for its length
+        model="default", prompt="x = [", max_tokens=400, temperature=1, seed=1, stream=True
     )
     next(iter(stream))
     stream.close()
     assert server.idle(5)
+    assert all(each.wait(5) or each.done for each in asked)
+    assert [each.result().stop_reason for each in asked] == ["cancelled"]

@@ -25,6 +25,7 @@ from playwright.sync_api import (  # noqa: E402
     Route,
     expect,
 )
+
 from serving import Running, serving  # noqa: E402
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,6 @@ from typing import Any
 
 import httpx
 import pytest
-from serving import SHIPPED, serving
 
 from codegen25.errors import UserError
 from codegen25.export import gguf
@@ -30,6 +29,7 @@ from codegen25.sample.session import Session
 from codegen25.sample.stopping import Stops
 from codegen25.serve.llama_cpp.backend import LlamaCpp
 from codegen25.serve.llama_cpp.process import Process
+from serving import SHIPPED, serving
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(600)]
 pytest.importorskip("xllamacpp", reason="llama.cpp (xllamacpp) is not installed")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from serving import Running, serving
 
 SOURCE = Path(__file__).parents[2] / "editors/vscode"

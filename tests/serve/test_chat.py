@@ -9,7 +9,6 @@ import pytest
 from dialect_helpers import asked, events, lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import SHIPPED, Running, engine, serving
 
 from codegen25 import instruct
 from codegen25.errors import UserError
@@ -18,6 +17,7 @@ from codegen25.serve.chat_template import STOP, parts_of
 from codegen25.serve.prompts import joined
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.pairs import PairRows, Turn
+from serving import SHIPPED, Running, engine, serving
 
 TOKENIZER = Tokenizer.load(SHIPPED / "tokenizer.json")
 SAID = [{"role": "user", "content": "Write a function that adds two numbers."}]

@@ -5,6 +5,7 @@ import time
 import httpx
 import pytest
 from dialect_helpers import asked, events, recorded
+
 from serving import Running
 
 

@@ -8,11 +8,11 @@ import socket
 
 import httpx
 import pytest
-from serving import Running
 
 from codegen25.serve.app import build
 from codegen25.serve.guard import Rules
 from codegen25.serve.service import Service
+from serving import Running
 
 POST = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
 VALUES = [

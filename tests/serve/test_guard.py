@@ -21,6 +21,26 @@ def test_knows_its_own_names(host: str) -> None:
     assert RULES.host_is_known(host)
 
 
+def test_a_server_of_all_addresses_is_known_by_any_of_them() -> None:
+    for bind in ("0.0.0.0", "::"):
+        rules = Rules.of(bind, ["box.lan"], ["key"])
+        for host in ("192.168.1.7:8025", "[fe80::1]:8025", "10.0.0.1", "box.lan", "localhost"):
+            assert rules.host_is_known(host)
+        for host in ("evil.example", "192.168.1.7.nip.io", "192.168.1", "3232235783", "", "[::"):
+            assert not rules.host_is_known(host)
+        own, other = "http://192.168.1.7:8025", "http://203.0.113.9"
+        assert rules.origin_is_known(own, "192.168.1.7:8025")
+        assert rules.origin_is_known("https://box.lan", "192.168.1.7:8025")
+        assert not rules.origin_is_known(other, "192.168.1.7:8025")
+    assert not Rules.of("192.168.1.7", [], ["key"]).host_is_known("192.168.1.8")
+
+
+@given(st.text() | st.text("[]:/@.%htp0"), st.text("[]:.0a"))
+def test_any_origin_is_judged(origin: str, host: str) -> None:
+    for rules in (RULES, Rules.of("::", [], ["key"])):
+        assert rules.origin_is_known(origin, host) in (True, False)
+
+
 @pytest.mark.parametrize(
     "host", ["", "evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "[", "0.0.0.0", ":"]
 )
@@ -40,6 +60,9 @@ def test_web_pages_of_other_places_are_refused(client: httpx.Client) -> None:
         ("https://evil.example", 403),
         (str(client.base_url), 200),
         ("null", 403),
+        ("http://[", 403),
+        ("http://localhost]", 403),
+        ("", 403),
     ):
         response = client.post("/v1/completions", json=body, headers={"origin": origin})
         assert response.status_code == status
@@ -79,6 +102,7 @@ def test_keys() -> None:
         ):  # fmt: skip
             assert client.get("/v1/models", headers=headers).status_code == 200
         _shares_nothing(client)
+        _reads_little_of_strangers(client)
 
 
 def _shares_nothing(client: httpx.Client) -> None:
@@ -90,6 +114,31 @@ def _shares_nothing(client: httpx.Client) -> None:
         return found
 
     assert cached("one") == 0 and cached("two") == 0 and cached("one") > 0
+
+
+def _reads_little_of_strangers(client: httpx.Client) -> None:
+    for path in ("/", "/playground/x", "/health", "/v1/models"):
+        assert client.post(path, content=b"x" * 9000).status_code == 401
+    assert client.post("/v1/health", content=b"{}").status_code == 200  # Tabby's agents
+
+    def parts():  # type: ignore[no-untyped-def]
+        for _ in range(20):
+            yield b"x" * 100
+
+    for body in (b"x" * 2000, parts()):
+        refused = client.post("/v1/health", content=body)
+        assert refused.status_code == 413 and "1000 bytes" in refused.text
+
+
+@pytest.mark.parametrize("pieces", [1, 300])
+def test_large_headers_are_refused(client: httpx.Client, pieces: int) -> None:
+    port = httpx.URL(client.base_url).port
+    for size, said in ((33_000, b"431"), (30_000, b"200")):
+        each = b"a" * (size // pieces - 8)
+        fields = b"".join(b"X%03d: %s\r\n" % (i, each) for i in range(pieces))
+        with socket.create_connection(("127.0.0.1", port)) as made:
+            made.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + fields + b"\r\n")
+            assert made.recv(100).split()[1] == said
 
 
 def test_an_empty_bearer_is_fine_without_keys(client: httpx.Client) -> None:
@@ -139,6 +188,19 @@ def test_depth_is_that_of_the_value(value: object) -> None:
     for _ in range(MAX_DEPTH):
         wrapped = [wrapped]
     assert depth(json.dumps(wrapped).encode()) == of(value) + MAX_DEPTH
+
+
+class Code(bytes):
+    """Bytes that must not be walked through one by one."""
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        raise AssertionError("a loop over every byte")
+
+
+def test_brackets_in_code_cost_nothing() -> None:
+    code = 'f({"a": [1]});\\"\n' * 1000
+    assert depth(Code(json.dumps({"prompt": code, "extra": [[code]]}).encode())) == 3
+    assert depth(b"[" * 100 + b'"]]]') == 100 and depth(b"]" * 100 + b"[" * 101) <= 101
 
 
 def test_only_loopback_goes_without_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]

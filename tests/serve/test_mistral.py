@@ -3,6 +3,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from dialect_helpers import asked, events, recorded
+
 from serving import SHIPPED
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 from dialect_helpers import asked, recorded
-from serving import Running
 
 from codegen25.serve.accepted import Accepted
+from serving import Running
 
 
 def test_tabby_agent_gets_a_completion(client: httpx.Client, server: Running) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from codegen25.errors import UserError
 from codegen25.models import cache_folder, resolve
 from codegen25.serve.accepted import Accepted
-from codegen25.serve.guard import Rules
+from codegen25.serve.guard import MAX_HEADERS, Rules
 
 if TYPE_CHECKING:
     from codegen25.serve.backend import Backend
@@ -24,7 +24,7 @@ KEYS_VARIABLE = "CODEGEN25_API_KEY"
 LLAMA_CPP = "llama.cpp"
 ENGINES = ("codegen25", LLAMA_CPP)
 GRACE_SECONDS = 5
-HEADER_BYTES = 32 << 10
+MOST_CONNECTIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def run(options: Options) -> None:
         import uvicorn
 
         from codegen25.serve.app import build
+        from codegen25.serve.reply import connection
         from codegen25.serve.service import Service
     except ModuleNotFoundError as error:
         raise UserError(
@@ -71,9 +72,10 @@ def run(options: Options) -> None:
     service = Service(load, options.queue, kept)
     app = build(service, rules, at_end=lambda: setattr(server, "should_exit", True))
     config = uvicorn.Config(
-        app, options.host, options.port, log_config=None, access_log=False, http="h11",
-        server_header=False, timeout_graceful_shutdown=GRACE_SECONDS, backlog=1024,
-        h11_max_incomplete_event_size=HEADER_BYTES, timeout_keep_alive=75,
+        app, options.host, options.port, log_config=None, access_log=False, http=connection(),
+        ws="none", server_header=False, timeout_graceful_shutdown=GRACE_SECONDS, backlog=1024,
+        h11_max_incomplete_event_size=MAX_HEADERS, timeout_keep_alive=75,
+        limit_concurrency=MOST_CONNECTIONS,
     )  # fmt: skip
     server = uvicorn.Server(config)
     with listening(options) as bound:

@@ -1,18 +1,26 @@
-"""Answers on their way to a client; one that leaves ends the work it asked for."""
+"""Answers on their way to a client; one that leaves ends the work it asked for.
+
+Who neither leaves nor takes its answer, nor ever asks, is hung up on: see `connection`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 
 T = TypeVar("T")
 
+HEAD_SECONDS = 30.0
+"""A request's headers are there so long after its first byte, or after the connection was made."""
 SEND_SECONDS = 30.0
 """A reader that takes nothing for so long is given up."""
 EVENTS, LINES = "text/event-stream", "application/x-ndjson"
@@ -72,8 +80,8 @@ class Stream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await while_there(receive, self._send(send))
-        except GoneError:
-            pass
+        except (GoneError, TimeoutError):
+            pass  # nobody reads it
         finally:
             await _close(self._chunks)
 
@@ -83,11 +91,17 @@ class Stream(Response):
         async for chunk in _guarded(self._chunks, self.media_type or EVENTS):
             if not started:
                 head = {"type": "http.response.start", "status": 200, "headers": headers}
-                await asyncio.wait_for(send(head), SEND_SECONDS)
+                await _taken(send, head)
                 started = True
-            body = {"type": "http.response.body", "body": chunk, "more_body": True}
-            await asyncio.wait_for(send(body), SEND_SECONDS)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await _taken(send, {"type": "http.response.body", "body": chunk, "more_body": True})
+        await _taken(send, {"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _taken(send: Send, message: Message) -> None:
+    """Send; a TimeoutError when what was sent before is not taken for too long."""
+    # Not wait_for, which before Python 3.12 may lose a cancellation: the client's leaving.
+    async with asyncio.timeout(SEND_SECONDS):
+        await send(message)
 
 
 async def begun(receive: Receive, chunks: AsyncIterator[bytes], media_type: str) -> Stream:
@@ -133,3 +147,62 @@ async def _close(chunks: AsyncIterator[bytes]) -> None:
 def compact(value: object) -> str:
     """JSON text without spaces."""
     return json.dumps(value, separators=(",", ":"))
+
+
+def connection() -> type[H11Protocol]:
+    """What uvicorn makes of each connection: its own HTTP, and an end to patience.
+
+    uvicorn waits for ever for the first byte, for the rest of a request's head, and for what was
+    written to be taken, even when it has closed the connection already. A class for its `http`.
+    """
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Connection(H11Protocol):
+        _asking: asyncio.TimerHandle | None = None
+        _taking: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            # Writing is paused then whenever something waits to be taken, however little it is.
+            transport.set_write_buffer_limits(high=0)
+            self._expect()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.cycle is None or self.cycle.response_complete:
+                self._expect()
+            elif self._asking is not None:
+                self._asking.cancel()
+                self._asking = None
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._await_taking()
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if self._taking is not None:
+                self._taking.cancel()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            for timer in (self._asking, self._taking):
+                if timer is not None:
+                    timer.cancel()
+
+        def _expect(self) -> None:
+            """A request's head within a while; more bytes that are none give no more time."""
+            if self._asking is None:
+                self._asking = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+        def _await_taking(self) -> None:
+            left = self.transport.get_write_buffer_size()
+            self._taking = self.loop.call_later(SEND_SECONDS, self._look, left)
+
+        def _look(self, left: int) -> None:
+            if self.transport.get_write_buffer_size() >= left:
+                self.transport.abort()
+            else:
+                self._await_taking()
+
+    return Connection
