@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from codegen25.models import DEFAULT, resolve
 from codegen25.sample.context import Repository
 from codegen25.sample.engine import Engine
+from codegen25.sample.options import Sampling
+from codegen25.sample.request import Completion
 from codegen25.sample.session import ROOM, Options, Session, Surroundings
 
 TEXT = Path(__file__).with_name("test_cache.py").read_text()
@@ -133,3 +138,108 @@ def test_accepted_answers_are_sources_of_drafts(session: Session) -> None:
     assert session.request(prefix, suffix).sources == ()
     [accepted] = session.request(prefix + first.text + "\n", suffix).sources
     assert session.engine.tokenizer.decode(accepted) == first.text
+
+
+def ended(text: str, reason: str = "end", tokens: int = 3) -> Completion:
+    return Completion(text, reason, tokens, 10, 5.0, 5.0)
+
+
+TEXTS = st.text("ab\n", max_size=4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), max_size=6), TEXTS, TEXTS)
+def test_what_is_recalled_is_the_rest_of_the_last_answer_that_agrees(
+    engine: Engine, past: list[tuple[str, str, str]], prefix: str, suffix: str
+) -> None:
+    session = Session(engine)
+    rests = []
+    for before, text, after in past:
+        session.remember(before, after, ended(text))
+        whole = before + text
+        agrees = prefix.startswith(before) and whole.startswith(prefix)
+        if after == suffix and agrees and prefix != whole:
+            rests.append(whole[len(prefix) :])
+    found = session.recall(prefix, suffix)
+    assert (found.text if found else None) == (rests[-1] if rests else None)
+
+
+def test_what_is_remembered_holds_no_file(engine: Engine) -> None:
+    session, file = Session(engine), "x = 1\n" * 50_000
+    session.request(file, file)
+    tracemalloc.start()
+    try:
+        for i in range(20):
+            session.remember(f"{file}{i}", f"{file}{i}", ended("abc"))
+        session.request(f"{file}y", f"{file}y")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < len(file)
+    recalled = session.recall(f"{file}7a", f"{file}7")
+    assert recalled is not None and recalled.text == "bc"
+    assert session.recall(f"{file}7a", f"{file}8") is None
+    assert session.recall(f"y{file[1:]}7a", f"{file}7") is None
+
+
+def test_of_an_endless_line_the_end_is_encoded(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, lengths = engine.tokenizer.encode, []
+    line = "".join(f"var a{i} = f(b, 'c{i}');" for i in range(5000))
+
+    def spy(text: str) -> list[int]:
+        lengths.append(len(text))
+        return encode(text)
+
+    monkeypatch.setattr(engine.tokenizer, "encode", spy)
+    session = Session(engine, Options(heal=False))
+    for more in ("", "v", "va", "var", "x" * 1600):
+        found = session.request(line + more, "\n").prompt.ids
+        assert found[-ROOM:] == encode(line + more)[-ROOM:]
+    assert max(lengths) <= 32 * ROOM
+
+
+def test_what_ran_out_of_time_is_not_the_next_answer(session: Session) -> None:
+    session.remember("a", "", ended("bcd", "time"))
+    session.remember("a", "", ended("bcd", "cancelled"))
+    assert session.recall("a", "") is None and session.recall("ab", "") is None
+
+
+def test_an_answer_is_recalled_by_whoever_would_have_got_it(session: Session) -> None:
+    session.remember("a", "", ended("bcd", tokens=3))
+    lengths = (0, 2, 3, 12, 50)
+    found = [session.recall("ab", "", max_tokens=each) is not None for each in lengths]
+    assert found == [False, False, True, True, True]
+    session.remember("x", "", ended("bcd", "length", tokens=12))
+    found = [session.recall("xb", "", max_tokens=each) is not None for each in lengths]
+    assert found == [False, False, False, True, False]
+
+
+def test_logprobs_are_those_of_the_text(engine: Engine) -> None:
+    at = TEXT.index("        self.capacity, self.held")
+    prefix, suffix = TEXT[:at], TEXT[TEXT.index("    @property") :]
+    session = Session(engine, Options(max_tokens=12, sampling=Sampling(logprobs=2)))
+    first = session.suggest(prefix, suffix)
+    assert len(first.text) > 3 and len(first.logprobs) == first.tokens
+    again = session.suggest(prefix + first.text[:2], suffix)
+    assert len(again.logprobs) == again.tokens > 0
+    same = session.suggest(prefix, suffix)
+    assert (same.text, same.logprobs) == (first.text, first.logprobs)
+    session = Session(engine, session.options)
+    engine.wait(session.begin(prefix, suffix))
+    attached = session.suggest(prefix + first.text[:2], suffix)
+    assert len(attached.logprobs) == attached.tokens and attached.text != first.text
+
+
+def test_the_anchor_leaves_room_for_the_longest_answer(engine: Engine) -> None:
+    session, file = Session(engine), "value = compute(1, 2)\n" * 400
+    short = session.request(file, file, max_tokens=8)
+    long = session.request(file, file, max_tokens=200)
+    again = session.request(file + "v", file, max_tokens=8)
+    assert len(short.prompt.ids) + 8 + 2 * ROOM > engine.context - 32
+    assert len(long.prompt.ids) + 200 <= engine.context < len(short.prompt.ids) + 200 + ROOM
+    assert (
+        again.max_tokens == 8
+        and again.prompt.ids[:-4] == long.prompt.ids[: len(again.prompt.ids) - 4]
+    )

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import re
+import threading
 
 import httpx
 import pytest
 from dialect_helpers import PREFIX, asked, events, recorded
 
 from codegen25.sample.request import Completion
+from codegen25.serve.dialects.llama_cpp import tokens
 from codegen25.serve.dialects.llama_cpp.reply import picked, stop_type, timings
+from codegen25.tokenizer import Tokenizer
 from serving import SHIPPED, Running, engine, serving
 
 SLOW = {"t_max_predict_ms": 0}
@@ -48,6 +51,38 @@ def test_a_warming_request_answers_nothing(client: httpx.Client, server: Running
     answer = asked(client, "/infill", recorded("llama_vim_warm", response_fields=[], **SLOW))
     assert answer["content"] == "" and answer["tokens_predicted"] == 0
     assert answer["timings"]["cache_n"] > 0  # by the first one
+
+
+def test_a_warming_request_warms_what_is_asked_next(client: httpx.Client) -> None:
+    file = "".join(f"warmed_{i} = measure({i}, 'a')\n" for i in range(400))
+    body = {"input_prefix": file, "input_suffix": file[::-1], "prompt": "x = me", **SLOW}
+    assert asked(client, "/infill", {**body, "n_predict": 0})["tokens_predicted"] == 0
+    pace = asked(client, "/infill", {**body, "n_predict": 32})["timings"]
+    assert pace["cache_n"] > 600 and pace["prompt_n"] <= 4
+
+
+def test_a_prefetched_answer_serves_whoever_has_less_time(client: httpx.Client) -> None:
+    first = asked(client, "/infill", recorded("llama_vim", prompt="    area = ",
+                  response_fields=[], t_max_predict_ms=60_000))  # fmt: skip
+    assert first["stop_type"] != "time" and len(first["content"]) > 1
+    typed = "    area = " + first["content"][0]
+    again = asked(client, "/infill", recorded("llama_vim", prompt=typed, response_fields=[],
+                  t_max_predict_ms=50_000))  # fmt: skip
+    assert again["content"] == first["content"][1:] and again["stop_rule"] == "typed through"
+
+
+def test_pieces_are_made_beside_the_event_loop(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads, piece = set(), tokens._piece
+
+    def spy(token: int, tokenizer: Tokenizer) -> str | list[int]:
+        threads.add(threading.current_thread().name)
+        return piece(token, tokenizer)
+
+    monkeypatch.setattr(tokens, "_piece", spy)
+    found = asked(client, "/tokenize", {"content": "def f(): pass", "with_pieces": True})["tokens"]
+    assert len(found) > 3 and all(name.startswith("asyncio_") for name in threads)
 
 
 def test_llama_vscode_gets_the_whole_answer(client: httpx.Client, server: Running) -> None:

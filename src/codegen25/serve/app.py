@@ -24,8 +24,10 @@ from codegen25.serve.service import Service
 
 DIALECTS = ("openai", "chat", "llama_cpp", "tabby", "ollama", "copilot", "mistral", "page")
 """Modules of `serve.dialects`, each with a `router`."""
-ANSWERS = {400: "wrong", 401: "no key", 403: "wrong host", 404: "not here", 413: "too large",
-           501: "not by this model", 503: "busy or loading"}  # fmt: skip
+ANSWERS = {
+    400: "wrong", 401: "no key", 403: "wrong host", 404: "not here", 408: "too slow",
+    413: "too large", 431: "headers too large", 501: "not by this model", 503: "busy or loading",
+}  # fmt: skip
 
 
 class Fault(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import socket
@@ -152,18 +153,23 @@ def models(options: Options) -> dict[str, Path]:
 
 
 def backend(folder: Path, options: Options) -> Backend:
-    """A loaded model."""
+    """A loaded model. What its first keystroke would be slow for is done."""
+    from codegen25.sample.healing import Vocabulary
+
+    made: Backend
     if options.engine == LLAMA_CPP:
         from codegen25.serve.llama_cpp.backend import LlamaCpp
 
-        return LlamaCpp.load(folder, options.weights, options.threads, options.cache_mb)
-    from codegen25.sample.engine import Engine, Settings
+        made = LlamaCpp.load(folder, options.weights, options.threads, options.cache_mb)
+    else:
+        from codegen25.sample.engine import Engine, Settings
 
-    engine = Engine.load(
-        folder, Settings("auto", options.weights, options.threads, options.cache_mb)
-    )
-    engine.tokenizer.encode("def f")  # the tokenizer's first use is slow
-    return engine
+        settings = Settings("auto", options.weights, options.threads, options.cache_mb)
+        made = Engine.load(folder, settings)
+    made.tokenizer.encode("def f")  # the tokenizer's first use is slow
+    with contextlib.suppress(UserError):  # it can't be healed: whoever types is told
+        Vocabulary.of(made.tokenizer)
+    return made
 
 
 def listening(options: Options) -> socket.socket:

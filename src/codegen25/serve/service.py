@@ -125,10 +125,9 @@ class Service:
         if not 1 <= ask.n <= MOST_SAMPLES:
             raise UserError(f"n is {ask.n}; it lies between 1 and {MOST_SAMPLES}")
         self._refuse_when_full(served.backend)
-        one = ask.n == 1 and ask.max_tokens > 0
-        if ask.typing and one and ask.suffix is not None and ask.layout is None:
+        if ask.typing and ask.n == 1 and ask.suffix is not None and ask.layout is None:
             return [await self._typed(served, ask, show)]
-        requests = self._requests(served.backend, ask)
+        requests = await asyncio.to_thread(self._requests, served.backend, ask)
         return await self._all(served.backend, requests, show)
 
     async def stream(self, served: Served, asks: Sequence[Ask]) -> AsyncIterator[tuple[int, Piece]]:
@@ -169,16 +168,16 @@ class Service:
 
     async def _typed(self, served: Served, ask: Ask, show: Show | None) -> Completion:
         """The answer to a keystroke; one that was typed through costs nothing."""
-        session, suffix = served.typists.of(ask), ask.suffix or ""
-        known = session.recall(ask.prefix, suffix)
+        typist = served.typists.of(ask)
+        known = typist.known(ask)
         if known is not None:
             if show is not None:
                 show(0, Piece(known.text, known))
             self.metrics.typed_through()
             return known
-        request = session.request(ask.prefix, suffix)
+        request = await typist.asked(ask)
         [completion] = await self._all(served.backend, [request], show)
-        session.remember(ask.prefix, suffix, completion)
+        served.typists.remember(typist, ask, completion)
         return completion
 
     # ----------------------------------------------------------------------------------- prompts

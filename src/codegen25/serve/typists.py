@@ -1,74 +1,135 @@
-"""The typing loops of all editors at once: one `Session` a file that is being typed in."""
+"""The typing loops of all editors at once: one `Typing` a file that is being typed in."""
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
+import sys
+import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 from codegen25.sample.context import Snippet, render
 from codegen25.sample.context.snippet import SIMILAR
-from codegen25.sample.engine import Engine
-from codegen25.sample.session import Options, Session
+from codegen25.sample.request import DEFAULT_MAX_TOKENS, Completion, Priority, Request
+from codegen25.sample.session import Model, Options, Typing
 from codegen25.serve.ask import Ask
-from codegen25.serve.backend import Backend
 from codegen25.tokenizer import Tokenizer
 
-MOST = 256
-
-
-@dataclass(frozen=True)
-class Files:
-    """Pieces of other files that the client sent along."""
-
-    files: tuple[tuple[str, str], ...]
-    path: str
-    budget: int
-
-    def ids(self, prefix: str, suffix: str, tokenizer: Tokenizer) -> list[int]:
-        """See `session.Surroundings`: the client has chosen, whatever the cursor's place."""
-        return front(self.files, tokenizer, self.budget)
+MOST, MOST_BYTES = 256, 64 << 20
+"""Typists of a model, and what all of them may hold."""
+FRONT_SHARE = 4
+"""Other files take at most this part of the context."""
 
 
 def front(files: Sequence[tuple[str, str]], tokenizer: Tokenizer, budget: int) -> list[int]:
     """Ids of other files' texts within a budget, the first ones preferred."""
+    longest = budget * tokenizer.longest_token  # what is longer can't fit, and is not encoded
     snippets = [
         Snippet(path or "snippet", text.strip("\n"), 1 / (1 + i), SIMILAR)
         for i, (path, text) in enumerate(files)
-        if text.strip()
+        if text.strip() and len(text.strip("\n")) <= longest
     ]
     return render(snippets, tokenizer, budget) if snippets else []
 
 
-class Typists:
-    """Sessions by what they share: the owner, the options, the text behind the cursor.
+class Typist(Typing):
+    """One file that is being typed in, with the pieces of other files that the client sent along:
+    it has chosen, whatever the cursor's place. For one event loop."""
 
-    Not for several threads at once. The least recently used goes when there are too many.
+    def __init__(self, model: Model, options: Options, files: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(model, options)
+        self.held = 0
+        """Bytes that it is known to hold."""
+        self._files, self._ids = files, list[int]()
+        self._lock = threading.Lock()
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds, roughly."""
+        texts = sum(sys.getsizeof(text) for _, text in self._files)
+        return super().size + texts + 36 * len(self._ids)
+
+    def known(self, ask: Ask) -> Completion | None:
+        """What is left of an earlier answer that the typing agrees with."""
+        return self.recall(ask.prefix, ask.suffix or "", ask.max_tokens)
+
+    async def asked(self, ask: Ask) -> Request:
+        """What is asked at a cursor. What takes longer than a key is laid out in a thread."""
+        near = self.near(ask.prefix, ask.suffix or "", _room(ask, self.model))
+        if near and self._lock.acquire(blocking=False):
+            try:
+                return self._made(ask)
+            finally:
+                self._lock.release()
+        return await asyncio.to_thread(self._made_in_turn, ask)
+
+    def _made_in_turn(self, ask: Ask) -> Request:
+        with self._lock:
+            return self._made(ask)
+
+    def _made(self, ask: Ask) -> Request:
+        priority = Priority.TYPING if ask.max_tokens else Priority.WARM
+        room = _room(ask, self.model)
+        request = self.request(ask.prefix, ask.suffix or "", priority, max_tokens=room)
+        if ask.max_tokens == 0:
+            return replace(request, max_tokens=0, forced=b"", budget=ask.budget)
+        return replace(request, budget=ask.budget)
+
+    def _front(self, prefix: str, suffix: str) -> list[int]:
+        if self._files:
+            budget = self.model.context // FRONT_SHARE
+            self._ids, self._files = front(self._files, self.model.tokenizer, budget), ()
+        return self._ids
+
+
+def _room(ask: Ask, model: Model) -> int:
+    """Tokens that a prompt leaves room for; one that is only warmed, as many as are usual."""
+    return ask.max_tokens or min(DEFAULT_MAX_TOKENS, model.context // FRONT_SHARE)
+
+
+class Typists:
+    """Typists by what they share: the owner, the options, the text behind the cursor, the files.
+
+    For one event loop. The least recently used go when there are too many or they hold too much.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
-        self._sessions: OrderedDict[object, Session] = OrderedDict()
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._typists: OrderedDict[Hashable, Typist] = OrderedDict()
+        self._held = 0
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        return len(self._typists)
 
-    def of(self, ask: Ask) -> Session:
-        """The session that a keystroke belongs to."""
+    @property
+    def held(self) -> int:
+        """Bytes that all of them hold, roughly."""
+        return self._held
+
+    def of(self, ask: Ask) -> Typist:
+        """Whom a keystroke belongs to. How much is wanted and how soon are no part of it."""
         options = Options(
-            max_tokens=ask.max_tokens, sampling=ask.sampling, stops=ask.stops,
-            language=ask.language, owner=ask.owner, budget=ask.budget,
-        )  # fmt: skip
-        suffix = hashlib.sha256((ask.suffix or "").encode("utf-8", "surrogatepass")).digest()
-        key = (options, suffix, ask.extra)
-        session = self._sessions.pop(key, None)
-        if session is None:
-            files = Files(ask.extra, "", self.backend.context // 4) if ask.extra else None
-            # Of the engine it uses what a backend has: it lays out and remembers, and asks nothing.
-            session = Session(cast(Engine, self.backend), options, files)
-        self._sessions[key] = session
-        while len(self._sessions) > MOST:
-            self._sessions.popitem(last=False)
-        return session
+            sampling=ask.sampling, stops=ask.stops, language=ask.language, owner=ask.owner
+        )
+        # Texts by their hashes: what is held must not grow with the files.
+        key = (options, hash(ask.suffix or ""), hash(ask.extra))
+        typist = self._typists.pop(key, None) or Typist(self.model, options, ask.extra)
+        self._typists[key] = typist
+        self._weigh(typist)
+        return typist
+
+    def remember(self, typist: Typist, ask: Ask, completion: Completion) -> None:
+        """Keep the answer to a question of a typist's."""
+        typist.remember(ask.prefix, ask.suffix or "", completion)
+        self._weigh(typist)
+
+    def _weigh(self, typist: Typist) -> None:
+        if typist not in self._typists.values():  # it went meanwhile
+            return
+        size = typist.size
+        self._held += size - typist.held
+        typist.held = size
+        while len(self._typists) > MOST or (self._held > MOST_BYTES and len(self._typists) > 1):
+            _, gone = self._typists.popitem(last=False)
+            self._held -= gone.held

@@ -34,7 +34,7 @@ class Asking(Session):
         self._give_way()
         turn = self._turn = asyncio.get_running_loop().create_future()
         try:
-            while self._agrees(prefix, suffix) is None:
+            while (known := self.recall(prefix, suffix)) is None:
                 if self._under_way(prefix, suffix) is None:
                     stops = Stops.editor(single_line=single_line)
                     self.options = replace(self.options, budget=budget, stops=stops)
@@ -45,7 +45,7 @@ class Asking(Session):
                 completion = self._taken(prefix)
                 if completion is not None:
                     return completion
-            return self.suggest(prefix, suffix)
+            return known
         except asyncio.CancelledError:
             if self._turn is turn:
                 self.cancel()
@@ -72,18 +72,14 @@ class Asking(Session):
 
     def _under_way(self, prefix: str, suffix: str) -> Handle | None:
         """The answer that is being written, when what was typed since agrees with it so far."""
-        if self._running is None:
-            return None
-        before, after, handle = self._running
-        if suffix != after or not prefix.startswith(before):
-            return None
-        typed = prefix[len(before) :]
-        return handle if handle.text.startswith(typed) or typed.startswith(handle.text) else None
+        running = self.running
+        agrees = running is not None and running.agrees(prefix, suffix)
+        return running.handle if running is not None and agrees else None
 
     async def _until_known(self, prefix: str, suffix: str, turn: Turn) -> None:
         """Wait for the answer under way to end or to disagree, or for a later request."""
-        assert self._running is not None
-        before, _, handle = self._running
+        assert self.running is not None
+        before, _, handle = self.running
         loop = asyncio.get_running_loop()
         ended: Turn = loop.create_future()
 
@@ -97,16 +93,15 @@ class Asking(Session):
             await asyncio.wait({ended, turn}, timeout=glance, return_when=asyncio.FIRST_COMPLETED)
 
     def _taken(self, prefix: str) -> Completion | None:
-        """The answer under way, if it was asked for at `prefix`; what ended is remembered."""
-        if self._running is None:
+        """What the answer under way says at `prefix`, once it has ended; it is remembered."""
+        running = self.running
+        if running is None:
             return None
-        before, suffix, handle = self._running
-        if not handle.done:  # it goes another way than the typing
+        if not running.handle.done:  # it goes another way than the typing
             self.cancel()
             return None
-        self._running = None
-        self._remember(before, suffix, handle)
-        return handle.result() if before == prefix else None
+        completion = self.ended(prefix, running.suffix)
+        return running.handle.result() if running.prefix == prefix else completion
 
 
 def _settle(future: Turn) -> None:

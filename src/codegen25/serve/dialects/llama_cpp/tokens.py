@@ -37,20 +37,28 @@ class DetokenizeBody(f.Body):
 async def tokenize(body: TokenizeBody, request: Request) -> Response:
     """Ids of a text."""
     tokenizer = f.served(request, None).backend.tokenizer
-    parts = [body.content] if isinstance(body.content, str) else body.content
-    ids = await asyncio.to_thread(joined, tokenizer, parts)
-    _require_known(ids, tokenizer)
-    if not body.with_pieces:
-        return reply({"tokens": ids})
-    return reply({"tokens": [{"id": i, "piece": _piece(i, tokenizer)} for i in ids]})
+    return await asyncio.to_thread(_tokenized, body, tokenizer)
 
 
 @router.post("/detokenize")
 async def detokenize(body: DetokenizeBody, request: Request) -> Response:
     """The text of ids."""
     tokenizer = f.served(request, None).backend.tokenizer
+    return await asyncio.to_thread(_detokenized, body, tokenizer)
+
+
+def _tokenized(body: TokenizeBody, tokenizer: Tokenizer) -> Response:
+    parts = [body.content] if isinstance(body.content, str) else body.content
+    ids = joined(tokenizer, parts)
+    _require_known(ids, tokenizer)
+    if not body.with_pieces:
+        return reply({"tokens": ids})
+    return reply({"tokens": [{"id": i, "piece": _piece(i, tokenizer)} for i in ids]})
+
+
+def _detokenized(body: DetokenizeBody, tokenizer: Tokenizer) -> Response:
     _require_known(body.tokens, tokenizer)
-    return reply({"content": await asyncio.to_thread(tokenizer.decode, body.tokens)})
+    return reply({"content": tokenizer.decode(body.tokens)})
 
 
 def _require_known(ids: Sequence[int], tokenizer: Tokenizer) -> None:
