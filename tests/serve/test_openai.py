@@ -1,8 +1,14 @@
+import asyncio
+import copy
 import json
+import time
+from collections.abc import Callable
 
 import httpx
 import pytest
 
+from codegen25.sample.request import TokenLogprobs
+from codegen25.serve.service import Served
 from serving import Running
 
 PREFIX = "def add(a, b):\n    "
@@ -128,6 +134,28 @@ def test_echo_with_logprobs_gives_those_of_the_prompt(
     ]
 
 
+def test_who_leaves_ends_the_scoring(server: Running) -> None:
+    served = server.service.default
+    seen: list[bool] = []
+
+    def slow(ids: list[int], top: int, given_up: Callable[[], bool]) -> list[TokenLogprobs]:
+        end = time.monotonic() + 10
+        while not given_up() and time.monotonic() < end:
+            time.sleep(0.01)
+        seen.append(given_up())
+        return []
+
+    async def leave() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await Served(served.name, replaced).score([1, 2], 1)
+
+    replaced = copy.copy(server.engine)
+    replaced.score = slow  # type: ignore[method-assign]
+    asyncio.run(leave())
+    assert seen == [True]
+
+
 def test_no_tokens_warm_the_cache(client: httpx.Client) -> None:
     prompt = "# a text that nobody asked about before\n" * 8
     warmed = ask(client, prompt=prompt, max_tokens=0)
@@ -168,6 +196,7 @@ def test_an_answer_typed_through_is_known(client: httpx.Client) -> None:
         ({"top_p": 0}, "top_p"),
         ({"prompt": []}, "prompt"),
         ({"prompt": [[1]] * 1000}, "prompt"),
+        ({"prompt": ["x"] * 64, "n": 8}, "answers"),
         ({"prompt": [-1]}, "prompt"),
         ({"prompt": [10**6]}, "token id"),
         ({"prompt": {"a": 1}}, "prompt"),

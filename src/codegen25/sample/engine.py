@@ -238,7 +238,8 @@ class Engine(Loop):
     @property
     def requests(self) -> tuple[int, int]:
         """Requests being answered, and waiting."""
-        return self.scheduler.load
+        active, waiting = self.scheduler.load
+        return active, waiting + len(self._inbox)
 
     @property
     def kept(self) -> tuple[int, int]:

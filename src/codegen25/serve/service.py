@@ -35,6 +35,7 @@ class Served:
 
     def __post_init__(self) -> None:
         self.typists = Typists(self.backend)
+        self._scoring = asyncio.Semaphore(1)
 
     async def score(self, ids: Sequence[int], top: int) -> list[TokenLogprobs]:
         """Log-probabilities of every id but the first, with `top` alternatives."""
@@ -43,7 +44,13 @@ class Served:
             raise UnsupportedError("what computes this model gives no probabilities of a prompt")
         if not ids or len(ids) > self.backend.context:
             raise UserError(f"{len(ids)} ids; the model takes 1 to {self.backend.context}")
-        return await asyncio.to_thread(score, list(ids), top)
+        left = False
+        async with self._scoring:  # one prompt after the other: typists come between its passes
+            try:
+                return await asyncio.to_thread(score, list(ids), top, lambda: left)
+            except asyncio.CancelledError:
+                left = True
+                raise
 
 
 class Service:

@@ -16,6 +16,7 @@ from codegen25.serve.prompts import language_named
 
 T = TypeVar("T")
 MOST_PROMPTS = 64
+MOST_ANSWERS = 256
 
 
 class StreamOptions(f.Body):
@@ -65,6 +66,8 @@ def prompts_of(body: CompletionBody) -> list[str | list[int]]:
         return [[each for each in given if isinstance(each, int)]]
     if len(given) > MOST_PROMPTS:
         raise UserError(f"prompt is a list of {len(given)}; it takes at most {MOST_PROMPTS}")
+    if len(given) * wanted(body) > MOST_ANSWERS:
+        raise UserError(f"prompt and n make more than {MOST_ANSWERS} answers; ask twice")
     return [each for each in given if not isinstance(each, int)]
 
 
