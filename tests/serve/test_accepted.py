@@ -33,6 +33,15 @@ def test_what_was_accepted_is_listed_and_erased(tmp_path: Path) -> None:
     assert erase(tmp_path / "deep") == 1 and not kept.path.exists()
 
 
+def test_of_a_huge_file_what_is_near_is_kept(tmp_path: Path) -> None:
+    kept = Accepted(tmp_path, keep=True)
+    kept.show("x", Shown("a" * 10**6 + "b", "c", "d" + "e" * 10**6, "python"))
+    assert kept.select("x")
+    [row] = listed(tmp_path)
+    assert row["prefix"].endswith("ab") and row["suffix"].startswith("de")
+    assert len(row["prefix"]) == len(row["suffix"]) == accepted.REACH
+
+
 def test_a_line_at_a_time(tmp_path: Path) -> None:
     kept = Accepted(tmp_path, keep=True)
     kept.show("x", SHOWN)

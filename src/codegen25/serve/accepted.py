@@ -11,7 +11,7 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ SUFFIXES = {
     "java": "java", "c": "c", "cpp": "cpp", "c-sharp": "cs", "ruby": "rb", "php": "php",
     "shell": "sh", "lua": "lua", "kotlin": "kt",
 }  # fmt: skip
+REACH = 100_000
+"""Characters of a file that are kept before a completion and behind it."""
 MOST_BYTES = 64 << 20
 """Of the file; what is accepted beyond that is not kept."""
 
@@ -50,7 +52,8 @@ class Accepted:
     def show(self, name: str, shown: Shown) -> None:
         """A completion was shown under a name."""
         if self.keep and shown.text:
-            self._shown[name] = shown
+            cut = replace(shown, prefix=shown.prefix[-REACH:], suffix=shown.suffix[:REACH])
+            self._shown[name] = cut
             if len(self._shown) > REMEMBERED:
                 self._shown.popitem(last=False)
 
