@@ -250,6 +250,7 @@ def test_checkpoints_that_stay(recipe: Path) -> None:
     run = trainer(recipe, "m", evaluate_every="1", stop_after="6", keep_last="2")
     run.run()
     assert [folder.name[-1] for folder in state.steps(run.out)] == ["5", "6"]
+    assert not (run.out / "checkpoints/best").is_symlink()
     kept = trainer(
         recipe, "k", evaluate_every="1", stop_after="6", keep_last="1", keep_best="true",
         optimizer__adam_lr="0.2", optimizer__muon_lr="0.4", schedule__warmup="6",
@@ -260,6 +261,41 @@ def test_checkpoints_that_stay(recipe: Path) -> None:
     assert (kept.out / "checkpoints/best").resolve().name == f"step-{best:08}"
     assert {f.name for f in state.steps(kept.out)} == {f"step-{n:08}" for n in (best, 6)}
     assert weights(kept.out / "checkpoints/best")
+    for keep in (True, False):  # a mark goes with what it led to
+        state.mark_best(run.out, state.step_folder(run.out, 5))
+        state.prune(run.out, 1, keep_best=keep)
+        assert (run.out / "checkpoints/best").is_symlink() is keep
+
+
+class Second(World):
+    """The second of two processes, whose first one takes a step."""
+
+    step = 2.0
+
+    def sum(self, *values: float) -> list[float]:
+        return [value + self.step for value in values]
+
+    def wait(self) -> None:
+        pass
+
+
+def test_the_first_rank_chooses_the_checkpoint_for_all(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_two(recipe, "m")
+
+    def looked(folder: Path) -> str:
+        raise AssertionError("the first process alone hashes checkpoints")
+
+    monkeypatch.setattr(loop, "fault", looked)
+    second = trainer(recipe, "m", evaluate_every="2", stop_after="4")
+    second.world = Second(1, 2)
+    assert second.resume() and second.step == 2
+    monkeypatch.setattr(Second, "step", -2.0)
+    with pytest.raises(UserError, match="no checkpoint is whole"):
+        second.resume()
+    monkeypatch.setattr(Second, "step", -1.0)
+    assert not second.resume()
 
 
 def test_every_checkpoint_is_a_model_and_the_newest_is_the_runs(recipe: Path) -> None:
@@ -443,14 +479,14 @@ def test_a_model_that_was_not_put_in_place_is_when_the_run_goes_on(recipe: Path)
 
 @pytest.mark.parametrize("step", [2, 4])
 def test_a_look_lost_between_save_and_look_is_made_again(recipe: Path, step: int) -> None:
-    run = in_two(recipe, "m")
+    run = in_two(recipe, "m", keep_best="true")
+    (run.out / "checkpoints/best").unlink()
     complete = read(run.out / LOG)
     shutil.rmtree(run.out / "checkpoints/step-00000004") if step == 2 else None
-    (run.out / "checkpoints/best").unlink()
     kept = [e for e in complete if e["step"] < step or (e["step"] == step and "loss" in e)]
     (run.out / LOG).write_text("".join(json.dumps(e) + "\n" for e in kept))
     for _ in range(2):  # and once only
-        again = trainer(recipe, "m", evaluate_every="2", stop_after="4")
+        again = trainer(recipe, "m", evaluate_every="2", stop_after="4", keep_best="true")
         assert again.resume() and again.run()
         assert again.found == {"heldout_bits_per_byte": complete[-1]["heldout_bits_per_byte"]}
         for now, before in zip(read(run.out / LOG), complete, strict=True):

@@ -95,6 +95,18 @@ def test_only_answers_and_their_end_carry_loss(tokenizer: Tokenizer) -> None:
     assert inputs[: len(first)].tolist() == first and targets[len(first) - 1] == expected[0]
 
 
+def test_only_the_bytes_of_answers_that_fit_the_row_count(tokenizer: Tokenizer) -> None:
+    prompt, response = "def f(x):\n", "    return 'äöü' + x\n" * 40
+    packed = rows(tokenizer, (prompt, response))
+    _, targets, answers = packed.arrays(0, 0)
+    kept = tokenizer.decode(targets[answers].tolist()).rstrip("\ufffd")
+    assert response.startswith(kept) and len(tokenizer.encode(response)) > 64
+    assert packed.bytes(0) == len(kept.encode()) < len(response.encode())
+    # Of a second turn, which begins behind the row's end, nothing counts.
+    first, second = Turn(prompt, "    return x\n"), Turn("y = " * 80, "2\n")
+    assert PairRows([(first, second)], tokenizer, 64).bytes(0) == len(first.response)
+
+
 def test_every_pair_is_in_a_row_once_or_counted(tokenizer: Tokenizer) -> None:
     pairs = [(f"a{i} = ", f"{i} + {i}\n") for i in range(40)] + [("word " * 80, "y")]
     packed = rows(tokenizer, *pairs)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import subprocess
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codegen25.train.provenance import changes, flat
+from codegen25.train.provenance import changes, code_version, flat
 from codegen25.train.recipe import Recipe
 
 RECIPE = Recipe("corpus", "tokenizer.json")
@@ -42,3 +44,22 @@ def test_every_value_has_a_dotted_key(table: dict[str, object]) -> None:
             assert isinstance(found, dict)
             found = found[part]
         assert found == value
+
+
+def test_the_code_is_named_where_a_checkout_tracks_it(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        named = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", "-C", tmp_path, *named, *arguments], check=True, capture_output=True)
+
+    package, installed = tmp_path / "package", tmp_path / "installed"
+    for folder in (package, installed):
+        folder.mkdir()
+        (folder / "code.py").write_text("x = 1\n")
+    assert code_version(package) == code_version(tmp_path / "nowhere") == ""
+    git("init")
+    git("add", "package")
+    git("commit", "-m", "one")
+    version = code_version(package)
+    assert len(version) >= 7 and "dirty" not in version and code_version(installed) == ""
+    (package / "code.py").write_text("x = 2\n")
+    assert code_version(package) == f"{version}-dirty"

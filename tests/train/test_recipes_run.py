@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from codegen25 import checkpoint
+from codegen25.data import pipeline
+from codegen25.data.engines import Local
 from codegen25.sample.engine import Engine
 from codegen25.tokenizer import Tokenizer
 from codegen25.train import recipe as recipes
 from codegen25.train.log import LOG, read
 from codegen25.train.loop import Trainer
-from conftest import Run
+from conftest import Run, folder_recipe
 
 RECIPES = sorted((Path(recipes.__file__).parents[1] / "recipes").glob("*.toml"))
 MODULE = '''
@@ -22,6 +23,16 @@ def area_{i}(width, height):
     product = width * height + {i}
     return product
 '''
+
+
+def documented(folder: Path) -> Path:
+    """A corpus of functions with docstrings."""
+    (folder / "source").mkdir()
+    for i in range(12):
+        text = "".join(MODULE.format(i=100 * i + k) for k in range(4))
+        (folder / f"source/m{i}.py").write_text(text)
+    pipeline.build(folder_recipe(folder / "source", near_dedup=False), folder / "corpus", Local(1))
+    return folder / "corpus"
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -39,11 +50,9 @@ def test_a_recipe_does_its_first_steps(
     loaded = recipes.load(path, {"corpus": "c", "tokenizer": "t"})
     if loaded.init:
         overrides["init"] = str(model_dir)
-    if loaded.pairs:
-        pairs = tmp_path / "pairs.jsonl"
-        rows = ({"instruction": "Say it.", "output": f"It: {i}"} for i in range(30))
-        pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        overrides["pairs"] = str(pairs)
+    if loaded.pairs:  # of docstrings, which the corpus of all tests hardly has
+        overrides["corpus"] = str(documented(tmp_path))
+        small["shape.context"] = "256"
     trainer = Trainer(recipes.load(path, overrides | small), tmp_path / "run")
     assert trainer.run()
     steps = [entry for entry in read(tmp_path / "run" / LOG) if "loss" in entry]

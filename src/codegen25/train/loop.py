@@ -48,6 +48,8 @@ from codegen25.train.parallel import World, share_of
 from codegen25.train.recipe import Recipe
 from codegen25.train.rows import Rows, sample_at
 
+_NONE, _DAMAGED = -1, -2
+"""In place of a step to go on from: there is no checkpoint; none of them is whole."""
 Probe = Callable[[Llama, Tokenizer], Mapping[str, float]]
 """Looks at a model as it is being trained: what it finds, by name."""
 
@@ -98,6 +100,7 @@ class Trainer:
         self.shard = TextShard(Path(recipe.corpus))
         self.held = TextShard(Path(recipe.corpus), "heldout")
         self.rows, self.heldout = self._read()
+        self.code = provenance.code_version()
         self.data_sha256 = provenance.data_sha256(self.shard, self.held, recipe.pairs)
         self.steps = max(1, math.ceil(recipe.epochs * len(self.rows) / recipe.batch))
         self.end = min(self.steps, recipe.stop_after or self.steps)
@@ -329,14 +332,14 @@ class Trainer:
             return self.heldout.bits_per_byte(self.model, self.dtype, self.world)
 
     def look(self, probe: Probe, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
-        """Evaluate after a save, log it, and let `best` lead to the best checkpoint."""
+        """Evaluate after a save, log it, and let `best` lead to the best checkpoint if it stays."""
         bits = self.evaluate()
         found: dict[str, Any] = {} if math.isnan(bits) else {"heldout_bits_per_byte": bits}
         if self.world.first:
             found |= self._probed(probe, say)
             self.log.add({"step": self.step, "tokens": self.tokens, **found})
             self.log.write()
-            if bits < self.best:
+            if bits < self.best and self.recipe.keep_best:
                 state.mark_best(self.out, state.step_folder(self.out, self.step))
         self.best = min(self.best, bits) if not math.isnan(bits) else self.best
         self.found = found
@@ -441,6 +444,7 @@ class Trainer:
         positions = self.step * self.recipe.batch * context  # computed on, padding included
         return {
             "codegen25": __version__,
+            "code": self.code,
             "torch": torch.__version__,
             "recipe": dataclasses.asdict(self.recipe),
             "corpus_sha256": self.shard.sha256,
@@ -461,29 +465,36 @@ class Trainer:
     def resume(self, warn: Callable[[str], None] = lambda text: None) -> bool:
         """Go on from the newest checkpoint that is whole; whether there was one comes back.
 
-        `warn` is told of those that are damaged. A changed recipe is a UserError that names the
-        fields.
+        `warn` is told of those that are damaged, on the first rank, which chooses for all. A
+        changed recipe is a UserError that names the fields.
         """
+        step = int(self.world.of_first(self._newest_whole(warn) if self.world.first else 0))
+        if step == _DAMAGED:
+            raise UserError(f"{self.out}: no checkpoint is whole; start anew in another folder")
+        if step == _NONE:
+            if self.world.first and self.out.is_dir():
+                self.log.rewind(0)
+            return False
+        folder = state.step_folder(self.out, step)
+        self._restore(folder)
         if self.world.first:
-            state.sweep(self.out)
+            for damaged in state.steps(self.out):
+                if damaged > folder:
+                    shutil.rmtree(damaged)
+            state.drop_lost_mark(self.out)
+            state.publish(folder, self.out)  # it may have been killed before it did
+        self.world.wait()
+        return True
+
+    def _newest_whole(self, warn: Callable[[str], None]) -> int:
+        """The step of the newest checkpoint that is whole, `_NONE` or `_DAMAGED`."""
+        state.sweep(self.out)
         standing = state.steps(self.out)
         for folder in reversed(standing):
-            if found := fault(folder):
-                warn(f"{folder}: {found}; taking the one before")
-                continue
-            self._restore(folder)
-            if self.world.first:
-                for damaged in state.steps(self.out):
-                    if damaged > folder:
-                        shutil.rmtree(damaged)
-                state.publish(folder, self.out)  # it may have been killed before it did
-            self.world.wait()
-            return True
-        if standing:
-            raise UserError(f"{self.out}: no checkpoint is whole; start anew in another folder")
-        if self.world.first and self.out.is_dir():
-            self.log.rewind(0)
-        return False
+            if not (found := fault(folder)):
+                return int(folder.name.removeprefix("step-"))
+            warn(f"{folder}: {found}; taking the one before")
+        return _DAMAGED if standing else _NONE
 
     def _restore(self, folder: Path) -> None:
         facts = state.facts(folder)

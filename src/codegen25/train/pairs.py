@@ -166,11 +166,10 @@ class PairRows:
         self._bytes: list[int] = []
         room = 0
         for conversation in conversations:
-            ids, answers, size = _encoded(conversation, tokenizer, end)
-            if not any(answers[: length + 1]):
+            ids, answers, size = _encoded(conversation, tokenizer, end, length + 1)
+            if not any(answers):
                 self.too_long += 1
                 continue
-            ids, answers = ids[: length + 1], answers[: length + 1]
             if len(ids) > room:
                 self._rows.append([])
                 self._bytes.append(0)
@@ -185,7 +184,7 @@ class PairRows:
         return len(self._rows)
 
     def bytes(self, index: int) -> int:
-        """Bytes of the responses of a row."""
+        """Bytes of the responses of a row, as far as they are in it."""
         return self._bytes[index]
 
     def arrays(
@@ -213,16 +212,29 @@ class PairRows:
 
 
 def _encoded(
-    conversation: Conversation, tokenizer: Tokenizer, end: int
+    conversation: Conversation, tokenizer: Tokenizer, end: int, most: int
 ) -> tuple[list[int], list[bool], int]:
-    """Ids of a conversation, which of them are answers (end tokens too), bytes of the answers."""
+    """The first `most` ids of a conversation, which of them are answers (end tokens too), and how
+    many bytes of the answers these ids are."""
     ids: list[int] = []
     answers: list[bool] = []
+    size = 0
     for turn in conversation:
         prompt, response = tokenizer.encode(turn.prompt), tokenizer.encode(turn.response)
         ids += [*prompt, *response, end]
         answers += [False] * len(prompt) + [True] * (len(response) + 1)
-    return ids, answers, sum(len(turn.response.encode()) for turn in conversation)
+        kept = turn.response
+        if len(ids) > most:
+            fitting = response[: max(0, len(response) + 1 - (len(ids) - most))]
+            kept = _shared(kept, tokenizer.decode(fitting))
+        size += len(kept.encode())
+    return ids[:most], answers[:most], size
+
+
+def _shared(whole: str, start: str) -> str:
+    """What both begin with: of ids that end within a character, `start` has U+FFFD there."""
+    same = zip(whole, start, strict=False)
+    return whole[: next((i for i, (a, b) in enumerate(same) if a != b), len(start))]
 
 
 def of(source: str, corpus: TextShard) -> list[Conversation]:

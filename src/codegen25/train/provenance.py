@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,22 @@ def data_sha256(corpus: TextShard, heldout: TextShard, pairs: str) -> dict[str, 
         except OSError as error:
             raise UserError(f"{pairs}: cannot be read as pairs ({error})") from error
     return found
+
+
+def code_version(folder: Path = Path(__file__).parent) -> str:
+    """`git describe --always --dirty` of the checkout that tracks a folder of code; empty when none
+    does: a release may be installed inside of somebody's checkout."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True, text=True, check=True, timeout=20,
+        ).stdout.strip()  # fmt: skip
+
+    try:
+        return git("describe", "--always", "--dirty") if git("ls-files", "--", ".") else ""
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def require_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -1,11 +1,12 @@
 """Checkpoints of a run, newest last, each whole or not there, and how to go on from one.
 
 OUT/                        the newest model, a Hugging Face directory
-OUT/log.jsonl               a line a step
+OUT/log.jsonl               every step
 OUT/checkpoints/step-N/     a Hugging Face directory, and `state/` with fp32 weights and the
                             optimizers' state as a distributed checkpoint of torch, which any
                             number of processes can read; `checksums.json` over both
-OUT/checkpoints/best        a link to the one with the fewest held-out bits per byte
+OUT/checkpoints/best        a link to the one with the fewest held-out bits per byte, with
+                            `keep_best` only: it might be pruned without
 """
 
 from __future__ import annotations
@@ -132,6 +133,14 @@ def prune(out: Path, keep: int, keep_best: bool) -> None:
     for folder in steps(out)[:-keep]:
         if not (keep_best and folder.resolve() == best):
             shutil.rmtree(folder, ignore_errors=True)
+    drop_lost_mark(out)
+
+
+def drop_lost_mark(out: Path) -> None:
+    """Remove `best` if the checkpoint that it led to is gone."""
+    link = out / FOLDER / BEST
+    if link.is_symlink() and not link.exists():
+        link.unlink()
 
 
 def mark_best(out: Path, folder: Path) -> None:
