@@ -9,20 +9,23 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from eval_helpers import infill_rows, records, server, whole_rows, write
 
 from codegen25.errors import UserError
+from codegen25.evaluate.bits import Bits
+from codegen25.evaluate.evaluate import _bits, _samples
 from codegen25.evaluate.generate import Settings, Wanted, shown
 from codegen25.evaluate.judge import judge
 from codegen25.evaluate.metrics import echoes, overruns, pass_at
 from codegen25.evaluate.run_folder import RunFolder, opened
 from codegen25.evaluate.samples import Judged, Sample
 from codegen25.evaluate.sandbox import Sandbox
-from codegen25.evaluate.tasks import read_row
+from codegen25.evaluate.tasks import Task, read_row
 from codegen25.sample.engine import Engine
 from codegen25.sample.engine import Settings as Computing
 from conftest import Run
@@ -138,6 +141,38 @@ def test_another_run_in_the_folder_is_refused(
     assert run(*first, "--model", model_dir)[0] == 0
     code, _, err = run(*first, *model, *changed)
     assert code == 2 and field in err and err.count("\n") == 1
+
+
+def test_what_is_made_is_in_the_folder_before_the_next(tmp_path: Path) -> None:
+    """A crash costs nothing that was made: not the third sample, not the third task's bits."""
+    tasks = [read_row(row) for row in whole_rows()]
+    folder = RunFolder(tmp_path)
+
+    class Crashing:
+        conditions: ClassVar[dict[str, Any]] = {}
+
+        def generate(self, wanted: Sequence[Wanted]) -> Iterator[Sample]:
+            for count, each in enumerate(wanted):
+                there = folder.samples.path.exists() and len(records(folder.samples.path))
+                assert there == count
+                if count == 3:
+                    raise RuntimeError("power")
+                yield Sample(each.task.task_id, each.sample, each.temperature, "", "")
+
+    def measure(some: Sequence[Task]) -> Iterator[Bits]:
+        for count, task in enumerate(some):
+            assert (folder.bits.path.exists() and len(records(folder.bits.path))) == count
+            if count == 3:
+                raise RuntimeError("power")
+            yield Bits(task.task_id, 10, 8.0)
+
+    with pytest.raises(RuntimeError, match="power"):
+        _samples(folder, Crashing(), [Wanted(task, 0, 0.0) for task in tasks])
+    assert len(folder.known_samples()) == 3
+    with pytest.raises(RuntimeError, match="power"):
+        _bits(folder, measure, tasks)
+    rest = [Bits(task.task_id, 10, 8.0) for task in tasks[3:]]
+    assert len(_bits(folder, lambda some: iter(rest[: len(some)]), tasks)) == 6
 
 
 def test_a_folder_is_one_processs_at_a_time(tmp_path: Path) -> None:

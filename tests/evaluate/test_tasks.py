@@ -183,7 +183,10 @@ def test_a_shell_benchmark_from_samples_to_report(run: Run, tmp_path: Path) -> N
         ("HumanEval_53_add", 0): "passed", ("HumanEval_53_add", 1): "failed",
         ("HumanEval_53_add", 2): "timeout", ("HumanEval_54_add", 0): "passed",
     }  # fmt: skip
+    forgeable = "hell: the exit code is the verdict, so a sample can forge a pass"
     report = (out / "report.md").read_text()
+    shown = (said, report, (out / "report.html").read_text(), (out / "scores.json").read_text())
+    assert all(forgeable in each for each in shown)
     assert "## HumanEval-shell" in report and "| HumanEval_53_add | 1 of 3 |" in report.replace(
         "\\", ""
     )

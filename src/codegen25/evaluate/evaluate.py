@@ -20,9 +20,6 @@ from codegen25.evaluate.tasks import Task
 if TYPE_CHECKING:
     from codegen25.evaluate.bits import Bits
 
-TOGETHER = 16
-"""Samples that are put on the disk at once."""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -98,17 +95,13 @@ def _samples(folder: RunFolder, generator: Generator, wanted: Sequence[Wanted]) 
     keys = {(each.task.task_id, each.sample, each.temperature): each for each in wanted}
     missing = [each for key, each in keys.items() if key not in known]
     line = Progress("answers", len(keys), len(keys) - len(missing))
-    waiting: list[Sample] = []
     try:
         for sample in generator.generate(missing) if missing else ():
+            folder.add_samples([sample])
             known[sample.key] = sample
-            waiting.append(sample)
             line.step()
-            if len(waiting) >= TOGETHER:
-                folder.add_samples(waiting)
-                waiting = []
     finally:
-        folder.add_samples(waiting)
+        folder.samples.sync()
         line.end()
     return [known[key] for key in keys]
 
@@ -126,18 +119,16 @@ def judged(
     keys = {sample.key for sample in samples}
     found = [each for each in folder.known_verdicts() if each.key in keys]
     line = Progress("verdicts", 0, len(found))
-    waiting: list[Judged] = []
+    made_now: list[Judged] = []
     try:
         for made in judge(box, by_id, samples, found, emitted_too=emitted_too):
-            waiting += made
+            folder.add_verdicts(made)
+            made_now += made
             line.step(len(made))
-            if len(waiting) >= TOGETHER:
-                folder.add_verdicts(waiting)
-                found, waiting = found + waiting, []
     finally:
-        folder.add_verdicts(waiting)
+        folder.verdicts.sync()
         line.end()
-    return found + waiting
+    return found + made_now
 
 
 def _bits(
@@ -149,10 +140,12 @@ def _bits(
     done = {each.task_id for each in found}
     missing = [task for task in tasks if task.task_id not in done]
     line = Progress("bits per byte", len(tasks), len(tasks) - len(missing))
-    waiting: list[Bits] = []
-    for each in measure(missing) if missing else ():
-        waiting.append(each)
-        line.step()
-    folder.bits.append(asdict(each) for each in waiting)
-    line.end()
-    return found + waiting
+    try:
+        for each in measure(missing) if missing else ():
+            folder.bits.append([asdict(each)])
+            found.append(each)
+            line.step()
+    finally:
+        folder.bits.sync()
+        line.end()
+    return found

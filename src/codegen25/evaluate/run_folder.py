@@ -69,11 +69,11 @@ class RunFolder:
         return [each for each in latest.values() if each.status != "infra-error"]
 
     def add_samples(self, samples: list[Sample]) -> None:
-        """Put samples on the disk."""
+        """Put samples into the folder."""
         self.samples.append(sample.record() for sample in samples)
 
     def add_verdicts(self, verdicts: list[Judged]) -> None:
-        """Put verdicts on the disk."""
+        """Put verdicts into the folder."""
         self.verdicts.append(asdict(verdict) for verdict in verdicts)
 
     def finish(self, scores: Mapping[str, Any]) -> None:

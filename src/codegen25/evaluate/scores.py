@@ -13,6 +13,9 @@ from codegen25.evaluate.samples import Judged, Sample
 from codegen25.evaluate.statistics import Rate
 from codegen25.evaluate.tasks import Task
 
+FORGEABLE = "the exit code is the verdict, so a sample can forge a pass, by exiting before its test"
+"""What is said of tasks in other languages than Python: see docs/sandbox.md."""
+
 
 def scored(
     said: Mapping[str, Any],
@@ -51,6 +54,9 @@ def scored(
     trouble = sum(each.status == metrics.TROUBLE for each in verdicts)
     if trouble:
         notes.append(f"{trouble} verdicts were not reached (infra-error); not counted, run again")
+    foreign = sorted({by_id[sample.task_id].language for sample in samples} - {"python"})
+    if foreign:
+        notes.append(f"{', '.join(foreign)}: {FORGEABLE}")
     attempted = len({sample.task_id for sample in samples})
     return {
         "benchmark": said["benchmark"],

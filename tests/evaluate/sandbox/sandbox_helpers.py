@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from codegen25.errors import UserError
 from codegen25.evaluate.sandbox import Limits, Program, Sandbox, Verdict
-from codegen25.evaluate.sandbox.inside.settings import NAMESPACES
+from codegen25.evaluate.sandbox.inside.settings import LEVELS, NAMESPACES
 from codegen25.evaluate.sandbox.pool import BOTH
 
 TEST = "def check(candidate):\n    assert candidate(2) == 3\n    assert candidate(4) == 5\n"
@@ -23,10 +24,16 @@ HASTY = Limits(cpu_seconds=0.3, memory_bytes=1 << 29)
 
 
 def box(level: str, workers: int = 1, limits: Limits = LIMITS) -> Sandbox:
-    """A sandbox of just this level; skips where the machine has none."""
+    """A sandbox of just this level; skips where the machine has none.
+
+    With CODEGEN25_EXPECT_ISOLATION=LEVEL it fails instead, for that level and those below it.
+    """
     try:
         return Sandbox(workers, level, limits)
     except UserError as error:
+        expected = os.environ.get("CODEGEN25_EXPECT_ISOLATION")
+        if expected and LEVELS.index(level) >= LEVELS.index(expected):
+            pytest.fail(f"{expected} is expected here: {error}")
         pytest.skip(str(error))
 
 

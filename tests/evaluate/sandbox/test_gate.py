@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,7 @@ from sandbox_helpers import GOOD, TEST, box, canonical
 from codegen25.evaluate.sandbox import Program
 from codegen25.evaluate.sandbox.inside.gate import harmless
 from codegen25.evaluate.sandbox.inside.settings import LEVELS
-from codegen25.evaluate.sandbox.pool import FIRST
+from codegen25.evaluate.sandbox.pool import BOTH, FIRST
 
 HARMFUL = [
     "import calendar\ncalendar.setfirstweekday(6)", "import calendar\ncalendar.mdays[2] = 29",
@@ -52,3 +55,35 @@ def test_one_sample_of_a_batch_cannot_spoil_the_next(level: str) -> None:
         verdicts = dict(sandbox.run(mixed, FIRST))
         passed = {p.source for i, p in enumerate(mixed) if verdicts[i].passed}
     assert {g.source for g in good} <= passed
+
+
+DEEP = [
+    "import json\njson.encoder.ESCAPE_DCT.clear()",
+    "from json.encoder import ESCAPE_DCT as d\nd['x'] = 'y'",
+    "import dataclasses\ndataclasses.keyword.kwlist.pop()",
+    "import hashlib\nhashlib.algorithms_available.clear()",
+    "from textwrap import TextWrapper\nTextWrapper.unicode_whitespace_trans.clear()",
+]
+
+
+@pytest.mark.parametrize("source", DEEP)
+def test_a_change_deep_in_a_module_is_seen(source: str) -> None:
+    """In a fresh process: the change is real."""
+    code = compile(source, "x", "exec")
+    assert harmless(code)  # by its names, so it may share a fork
+    read = (
+        "import dataclasses, hashlib, json, textwrap\n"
+        "from codegen25.evaluate.sandbox.inside.dirt import Dirt\n"
+        f"dirty = Dirt()\nassert not dirty()\nexec({source!r})\nassert dirty()\n"
+    )
+    subprocess.run([sys.executable, "-c", read], check=True, env=os.environ)
+
+
+def test_a_change_deep_in_a_module_fails_nobody_else() -> None:
+    spoil = f"{DEEP[0]}\ndef f(x): return x"
+    escaped = "import json\ndef f(x): return x + len(json.dumps(chr(34))) - 3"
+    programs = [Program(f"{spoil if n == 0 else escaped}\n# {n}", "f", TEST) for n in range(32)]
+    with box("limits") as sandbox:
+        for stages in (BOTH, FIRST):
+            found = dict(sandbox.run(programs, stages))
+            assert [found[n].passed for n in range(32)] == [False, *[True] * 31]

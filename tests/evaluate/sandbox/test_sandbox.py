@@ -11,17 +11,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sandbox_helpers import GOOD, TEST, box, canonical, decide, left, running, unharmed
 
 from codegen25.errors import UserError
-from codegen25.evaluate.sandbox import Limits, Program, Sandbox
+from codegen25.evaluate.sandbox import Limits, Program, Sandbox, pool
 from codegen25.evaluate.sandbox import inside as inside_package
+from codegen25.evaluate.sandbox.inside import clocks
 from codegen25.evaluate.sandbox.inside.settings import LEVELS
 from codegen25.evaluate.sandbox.pool import FIRST, STRICT
-from codegen25.evaluate.sandbox.process import Worker
+from codegen25.evaluate.sandbox.process import Job, Worker
 
 
 @pytest.fixture(scope="module", params=LEVELS)
@@ -316,3 +318,53 @@ def test_a_batch_is_left_out_where_most_pass(
         asked["strict"].clear()
         list(sandbox.run([Program(f"{p.source}.", "f", TEST) for p in programs], FIRST))
         assert not asked["strict"]  # who believes the batch is never sent elsewhere
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_stall_of_the_machine_is_tried_once_more(
+    monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """By a clock of our own: three seconds pass in which nothing runs and nothing waits."""
+    now = [100.0]
+    monkeypatch.setattr(clocks, "LINUX", True)
+    monkeypatch.setattr(clocks, "cpu", lambda _: 0.0)
+    monkeypatch.setattr(clocks, "waited", lambda _: 0.0)
+    monkeypatch.setattr(clocks.time, "monotonic", lambda: now[0])
+    watch = clocks.Watch((1,), 3.0, 10.0)
+    assert watch.over() == ""
+    now[0] += 3.1
+    assert watch.over() == "idle"
+
+    round_ = _round()
+    job = round_._next()
+    assert job is not None and job.keys == [0]
+    asleep = {"status": "timeout", "detail": "asleep", "cpu": 0.0}
+    whole = Job("strict", [0], 3.0)
+    assert round_._judged(0, whole, asleep) is None
+    job = round_._next()
+    assert job is not None and (job.keys, job.cpu) == ([0], 3.0)
+    last = asleep if again else {"status": "passed", "detail": "", "cpu": 0.1}
+    verdict = round_._judged(0, job, last)
+    assert verdict is not None and verdict.status == ("timeout" if again else "passed")
+    assert round_._next() is None
+
+
+def _round() -> pool._Round:
+    box: Any = SimpleNamespace(_limits=Limits(), _workers=[None])
+    return pool._Round(box, {0: GOOD}, STRICT)
+
+
+def test_a_level_that_is_expected_is_not_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise UserError("no such level")
+
+    monkeypatch.setattr("sandbox_helpers.Sandbox", refused)
+    monkeypatch.delenv("CODEGEN25_EXPECT_ISOLATION", raising=False)
+    with pytest.raises(pytest.skip.Exception):
+        box("namespaces")
+    monkeypatch.setenv("CODEGEN25_EXPECT_ISOLATION", "namespaces")
+    with pytest.raises(pytest.fail.Exception, match="namespaces is expected here"):
+        box("namespaces")
+    monkeypatch.setenv("CODEGEN25_EXPECT_ISOLATION", "filters")
+    with pytest.raises(pytest.skip.Exception):
+        box("namespaces")

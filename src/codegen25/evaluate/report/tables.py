@@ -99,8 +99,18 @@ def results(benchmark: str, runs: Sequence[Run]) -> Table:
         caption(benchmark),
         ("model", "parameters", *heads, "source", "conditions"),
         (*measured, *others),
-        NOTES.get(benchmark, ""),
+        " ".join([NOTES.get(benchmark, ""), *_notes(runs)]).strip(),
     )
+
+
+def _notes(runs: Sequence[Run]) -> list[str]:
+    """What the runs' scores say of themselves; of several runs with the model's name."""
+    return [
+        f"{run.model}: {note}." if len(runs) > 1 else f"{note[:1].upper()}{note[1:]}."
+        for run in runs
+        for note in run.scores.get("notes") or ()
+        if isinstance(note, str)
+    ]
 
 
 def caption(benchmark: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from codegen25.errors import UserError
+from codegen25.evaluate.sandbox.inside.outcome import ASLEEP
 from codegen25.evaluate.sandbox.inside.settings import LEVELS
 from codegen25.evaluate.sandbox.interpreters import commands
 from codegen25.evaluate.sandbox.process import Job, LevelRefusedError, Worker, WorkerDiedError
@@ -131,6 +132,7 @@ class _Round:
         self._strict = deque((key, self._short) for key in programs if key not in shared)
         self._slow: deque[int] = deque()
         self._tries: dict[int, int] = {}
+        self._stalled: set[int] = set()
         self._passing, self._known = 0.0, set[int]()
         self._share = max(1, min(BATCH, len(shared) // (4 * len(box._workers))))
 
@@ -201,11 +203,19 @@ class _Round:
                 cpu = self._whole if status == "passed" else self._short
                 self._strict.append((key, cpu))
                 return None
-        elif status == "timeout" and job.cpu < self._whole:
+        elif status == "timeout" and (
+            job.cpu < self._whole or (answer["detail"] == ASLEEP and self._may_be_a_stall(key))
+        ):
             self._slow.append(key)
             return None
         memory = answer.get("memory", 0.0)
         return Verdict(status, answer["detail"], 1000 * answer["cpu"], memory)
+
+    def _may_be_a_stall(self, key: int) -> bool:
+        """Whether it is the first time: where nothing ran the disk may be to blame; try again."""
+        first = key not in self._stalled
+        self._stalled.add(key)
+        return first
 
     def _learn(self, key: int, status: str) -> None:
         """Keep the share of passes, by each program's first verdict."""
@@ -223,7 +233,7 @@ class _Round:
         else:
             self._strict.extendleft((key, job.cpu) for key in reversed(others))
         if stuck and job.kind == "strict":
-            if job.cpu < self._whole:
+            if job.cpu < self._whole or self._may_be_a_stall(blamed):
                 self._slow.append(blamed)
             else:
                 yield blamed, Verdict("timeout", "the test, on what the candidate returned")

@@ -6,14 +6,11 @@ it ended; otherwise the program is decided alone, and the rest of the batch begi
 
 from __future__ import annotations
 
-import _thread
-import builtins
 import gc
 import json
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +18,7 @@ from typing import Any
 from .candidate import FILE, module, raised, seed
 from .clocks import Watch
 from .confine import Confinement
+from .dirt import Dirt, containers
 from .gate import harmless
 from .outcome import of_exception, of_test
 from .settings import Settings
@@ -45,6 +43,7 @@ def run(
     cpu_seconds: float,
 ) -> Iterator[list[dict[str, Any]]]:
     """Fork, and yield {"status", "detail", "cpu"} for each program, in order, some at a time."""
+    containers()  # looked for once, not in each fork
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -120,7 +119,7 @@ def _believed(line: bytes) -> dict[str, Any] | None:
 
 def _inside(out: int, programs: list[dict[str, Any]], test: Tester) -> None:
     gc.freeze()  # what is here already is not to be looked through, and so copied
-    dirty = _Dirt()
+    dirty = Dirt()
     for program in programs:
         began = time.process_time()
         status, detail = _judge(program, test)
@@ -167,24 +166,3 @@ def _where(error: Exception, program: dict[str, Any]) -> tuple[str, str]:
             return of_exception(raised(error))
         trace = trace.tb_next
     return of_test(error, program["test"])
-
-
-class _Dirt:
-    """What a program could have left behind, compared with the beginning."""
-
-    def __init__(self) -> None:
-        names = ("builtins", "math", "random", "collections", "itertools", "functools", "string",
-                 "re", "heapq", "bisect", "copy", "json", "typing", "operator")  # fmt: skip
-        modules = [sys.modules[name] for name in names if name in sys.modules]
-        self._spaces = [(vars(each), dict(vars(each))) for each in modules]
-        self._state = self._now()
-
-    @staticmethod
-    def _now() -> tuple[Any, ...]:
-        return (
-            _thread._count(), sys.getrecursionlimit(), sys.gettrace(), sys.getprofile(),
-            id(sys.stdout), id(sys.stderr), id(sys.stdin), builtins.__import__, len(sys.path),
-        )  # fmt: skip
-
-    def __call__(self) -> bool:
-        return self._now() != self._state or any(now != then for now, then in self._spaces)

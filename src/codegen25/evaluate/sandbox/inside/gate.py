@@ -10,14 +10,15 @@ from __future__ import annotations
 import opcode
 from types import CodeType
 
-_MODULES = frozenset(
+MODULES = frozenset(
     {
         "math", "cmath", "typing", "collections", "itertools", "functools", "string", "re",
         "random", "heapq", "bisect", "copy", "statistics", "fractions", "datetime", "hashlib",
         "json", "numbers", "enum", "dataclasses", "textwrap", "time", "abc", "__future__",
     }
 )  # fmt: skip
-_NAMES = frozenset(
+"""What such a program may import."""
+NAMES = frozenset(
     {
         "exec", "eval", "compile", "open", "globals", "locals", "vars", "getattr", "setattr",
         "delattr", "breakpoint", "input", "exit", "quit", "help", "attrgetter", "methodcaller",
@@ -27,6 +28,7 @@ _NAMES = frozenset(
         "register", "dispatch_table", "cache_clear", "setstate", "with_traceback", "sleep",
     }
 )  # fmt: skip
+"""What it may not name; nor anything else that begins with an underscore."""
 _DUNDERS = frozenset({"__name__", "__module__", "__qualname__", "__doc__", "__annotations__"})
 _IMPORT, _STORE, _DELETE, _IMPORT_ALL = (
     opcode.opmap.get(name, -1)
@@ -40,9 +42,9 @@ def harmless(code: CodeType) -> bool:
     operations = code.co_code[::2]
     if _STORE in operations or _DELETE in operations:
         return False
-    if _IMPORT in operations and not _imports(code) <= _MODULES:
+    if _IMPORT in operations and not _imports(code) <= MODULES:
         return False
-    if any(name in _NAMES or (name[0] == "_" and not _own(name)) for name in names):
+    if any(name in NAMES or (name[0] == "_" and not _own(name)) for name in names):
         return False
     return all(harmless(part) for part in code.co_consts if isinstance(part, CodeType))
 

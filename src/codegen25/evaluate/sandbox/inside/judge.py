@@ -17,7 +17,7 @@ from . import batch
 from .candidate import seed
 from .confine import Confinement
 from .frames import Channel, ClosedError
-from .outcome import TEST_FILE, Outcome, line, of_exception, of_test
+from .outcome import ASLEEP, TEST_FILE, Outcome, line, of_exception, of_test
 from .remote import Gone, Remote, ToldError
 from .settings import Settings
 
@@ -148,7 +148,7 @@ class Judge:
         return remote.final or outcome
 
 
-_TIMEOUT = {"cpu": "CPU time", "idle": "asleep", "wall": "wall time"}
+_TIMEOUT = {"cpu": "CPU time", "idle": ASLEEP, "wall": "wall time"}
 
 
 def _of_death(ended: dict[str, Any]) -> Outcome:

@@ -8,6 +8,8 @@ from typing import Any
 
 TEST_FILE = "<test>"
 DETAIL = 200
+ASLEEP = "asleep"
+"""Detail of a timeout in which nothing ran: the sample sleeps, or the machine stalled."""
 
 Outcome = tuple[str, str]
 

@@ -18,9 +18,9 @@ from .namespaces import enter, fewer_processes
 from .settings import LIMITS, NAMESPACES, Settings
 
 _WARM = (
-    "bisect", "calendar", "cmath", "collections", "copy", "datetime", "decimal", "fractions",
-    "functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "random", "re",
-    "statistics", "string", "textwrap", "typing",
+    "abc", "bisect", "calendar", "cmath", "collections", "copy", "dataclasses", "datetime",
+    "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "itertools", "json", "math",
+    "numbers", "operator", "random", "re", "statistics", "string", "textwrap", "time", "typing",
 )  # fmt: skip
 
 
