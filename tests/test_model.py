@@ -72,6 +72,42 @@ def test_greedy_tokens_equal_transformers(theirs: Path, runner: str) -> None:
     assert [each.id for each in answer.logprobs] == out[0, len(ids) :].tolist()
 
 
+@pytest.mark.parametrize("runner", ["kernels", "torch"])
+def test_the_fast_path_equals_transformers(
+    theirs: Path, runner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but text is asked for: steps are taken together and drafted where that pays."""
+    oracle = AutoModelForCausalLM.from_pretrained(theirs, dtype=torch.float32)
+    engine = Engine.load(theirs, Settings(kind="float32", threads=1))
+    strides: list[int] = []
+    if runner == "torch":
+        model = checkpoint.load(theirs).model
+        engine = Engine(TorchRunner(model, 2), engine.tokenizer, engine.form, theirs)
+    else:
+        stride = engine.runner.stride  # type: ignore[attr-defined]
+
+        def noted(*arguments: object) -> tuple[list[int], float]:
+            found: tuple[list[int], float] = stride(*arguments)
+            strides.append(len(found[0]))
+            return found
+
+        monkeypatch.setattr(engine.runner, "stride", noted)
+    engine.scheduler._never = np.array([], np.int32)
+    ids = list(range(300, 320))
+    out = oracle.generate(
+        torch.tensor([ids]), max_new_tokens=80, do_sample=False, eos_token_id=None,
+        pad_token_id=0,
+    )[0].tolist()  # fmt: skip
+    prompt = Prompt(ids, frozenset([-1]), engine.form.layouts[0])
+    for _ in range(2):  # the second with a step's time known from the start
+        engine.cache.clear()
+        answer = engine.wait(engine.submit(Request(prompt, 80)))
+        [slot] = engine.cache.slots
+        # The last id goes into no pass.
+        assert answer.tokens == 80 and slot.tokens[: slot.length].tolist() == out[:-1]
+    assert runner == "torch" or max(strides) > 2
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_transformers_loads_what_we_write(tied: bool, tmp_path: Path, tokenizer: Tokenizer) -> None:
     from transformers import AutoTokenizer

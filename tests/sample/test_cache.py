@@ -8,6 +8,7 @@ import pytest
 
 from codegen25.config import ModelConfig
 from codegen25.sample.cache import STEP, Cache, Slot
+from codegen25.sample.request import Priority
 from codegen25.sample.runner import Keys, Run
 
 
@@ -139,3 +140,101 @@ def test_what_is_reserved_stays_free_for_others() -> None:
     cache = Cache(FakeRunner(), STEP)
     alone = cache.acquire(np.array([1], np.int32), STEP, "", reserve=STEP)
     assert alone is not None  # nothing else is computed: waiting would be for ever
+
+
+def left(cache: Cache, ids: list[int], priority: Priority = Priority.TYPING) -> Slot:
+    """What a request leaves behind."""
+    reserve = STEP if priority else 0
+    slot = cache.acquire(np.array(ids, np.int32), STEP, "", reserve, priority)
+    assert slot is not None
+    fill(slot, ids)
+    cache.release(slot)
+    return slot
+
+
+def test_a_full_cache_gives_up_the_oldest_and_not_the_best() -> None:
+    cache = Cache(FakeRunner(), 3 * STEP)
+    oldest, middle, best = (left(cache, [i, *range(100, 240)]) for i in (1, 2, 3))
+    other = ask(cache, [3, 9, 9])
+    assert other is not best and other.length == 1
+    assert cache.slots == [middle, best, other] and oldest not in cache.slots
+    assert best.length == 141 and cache.bytes == cache.bound
+
+
+def test_where_there_is_room_for_one_alone_the_best_is_overwritten() -> None:
+    cache = Cache(FakeRunner(), STEP)
+    best = left(cache, [3, *range(100, 240)])
+    other = ask(cache, [3, 9, 9])
+    assert other is best and other.length == 1 and cache.bytes == cache.bound
+
+
+def test_batch_work_leaves_typing_what_is_reserved() -> None:
+    cache = Cache(FakeRunner(), 4 * STEP)
+    typed = [left(cache, [i, 2, 3]) for i in range(4)]
+    batch = [
+        cache.acquire(np.array([i, 7], np.int32), STEP, "", STEP, Priority.BATCH)
+        for i in range(10, 14)
+    ]
+    assert [slot is not None for slot in batch] == [True, True, True, False]
+    assert [slot in cache.slots for slot in typed] == [False, False, False, True]
+    for slot in batch[:3]:
+        assert slot is not None
+        cache.release(slot)
+    for i in range(20, 52):
+        left(cache, [i, 7, 7], Priority.BATCH)
+    assert cache.longest(np.array([3, 2, 3]), "") == 3 and cache.bytes == cache.bound
+    for i in range(60, 64):
+        left(cache, [i, 7, 7])
+    assert typed[-1] not in cache.slots  # typing itself takes the oldest
+
+
+def test_batch_work_copies_what_was_typed_and_what_runs_ahead_leaves_it_to_typing() -> None:
+    cache = Cache(FakeRunner(), 4 * STEP)
+    typed = left(cache, [1, 2, 3])
+    assert left(cache, [1, 2, 4], Priority.BATCH) is not typed and typed.length == 3
+    assert left(cache, [1, 2, 3, 4], Priority.WARM) is typed
+    assert typed.priority is Priority.TYPING
+
+
+def test_the_reserve_keeps_nobody_from_going_on_alone() -> None:
+    cache = Cache(FakeRunner(), 2 * STEP)
+    left(cache, [1, 2, 3])
+    slot = cache.acquire(np.array([7], np.int32), 2 * STEP, "", STEP, Priority.BATCH)
+    assert slot is not None and cache.bytes == cache.bound
+
+
+class Counting(FakeRunner):
+    """Notes what the cache takes when a sequence is allocated, that one included."""
+
+    cache: Cache
+    most = 0
+
+    def allocate(self, capacity: int) -> Keys:
+        self.most = max(self.most, self.cache.bytes + capacity)
+        return super().allocate(capacity)
+
+
+def test_growing_evicts_first_and_is_refused_where_others_are_busy() -> None:
+    runner = Counting()
+    runner.cache = cache = Cache(runner, 4 * STEP)
+    left(cache, [9, 9])
+    busy = ask(cache, [8, 8])
+    slot = left(cache, [1, 2, 3])
+    longer = np.array([1, 2, 3, 4], np.int32)
+    assert cache.acquire(longer, 4 * STEP, "") is None
+    assert slot.length == 3 and len(cache.slots) == 3 and cache.bytes == 3 * STEP
+    grown = cache.acquire(longer, 3 * STEP, "")
+    assert grown is slot and grown.length == 3 and cache.slots == [busy, slot]
+    assert cache.bytes == cache.bound and len(slot.tokens) == 3 * STEP
+    # The old one is held until it is copied, but nothing of others beside it.
+    assert runner.most <= cache.bound + STEP
+
+
+def test_what_is_lent_counts_and_is_not_found() -> None:
+    cache = Cache(FakeRunner(), 2 * STEP)
+    left(cache, [1, 2]), left(cache, [3, 4])
+    lent = cache.lend(STEP)
+    assert lent is not None and cache.bytes == cache.bound
+    assert ask(cache, [3, 4]) is not lent and cache.lend(STEP) is None
+    cache.drop(lent)
+    assert cache.lend(STEP) is not None

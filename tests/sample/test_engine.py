@@ -19,7 +19,8 @@ from codegen25.sample.drafting import Gate
 from codegen25.sample.engine import Engine, Settings
 from codegen25.sample.options import Sampling
 from codegen25.sample.request import Handle, Piece, Priority, Request
-from codegen25.sample.scheduler import MOST_DRAFT, QUIET_SECONDS
+from codegen25.sample.runner import Run
+from codegen25.sample.scheduler import LEAST_CHUNK, MOST_DRAFT, QUIET_SECONDS
 from codegen25.sample.stopping import Stops
 from codegen25.sample.torch_runner import TorchRunner
 
@@ -524,3 +525,91 @@ def test_chunks_are_large_for_batch_work_alone(
         handle.cancel()
         scheduler.step()
     assert sizes == [320, 64, 64, 64]
+
+
+def test_what_was_typed_outlives_batch_work(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = engine.runner.bytes_of(engine.context)
+    monkeypatch.setattr(engine.cache, "bound", 4 * whole)
+    monkeypatch.setattr(engine.scheduler, "_reserve", whole)
+    engine.cache.clear()
+    typed = Request(engine.prompt("import sys\n" * 9, "\n", max_tokens=9), 9)
+    engine.wait(engine.submit(typed))
+    batch = [
+        Request(
+            engine.prompt(f"{chr(97 + i)} = {i}", "", max_tokens=4, layout="causal"), 4,
+            key=str(i), priority=Priority.BATCH,
+        )
+        for i in range(32)
+    ]  # fmt: skip
+    assert len(list(engine.answer_all(batch))) == 32
+    assert engine.cache.bytes > 2 * whole
+    again = engine.wait(engine.submit(typed))
+    assert again.cached_tokens == len(typed.prompt.ids) - 1
+
+
+def test_the_pace_is_that_of_chunks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.scheduler, "_pace", 0.0)
+    engine.cache.clear()
+    short = engine.prompt("y", "", max_tokens=20, layout="causal")
+    asked = [Request(short, 20, Sampling(1.0), str(i)) for i in range(40)]
+    list(engine.answer_all(asked))
+    assert not engine.scheduler._pace
+    prompt = engine.prompt("import sys\n" * 15, "\n", max_tokens=2)
+    assert len(prompt.ids) >= LEAST_CHUNK
+    engine.answer(prompt, 2, Sampling())
+    assert engine.scheduler._pace > 0
+
+
+def test_scoring_stays_within_the_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = engine.runner.bytes_of(engine.context)
+    monkeypatch.setattr(engine.cache, "bound", whole)
+    engine.cache.clear()
+    ids = [each % 700 for each in range(engine.context)]
+    taken: list[int] = []
+    forward = engine.runner.forward
+
+    def noted(runs: list[Run]) -> np.ndarray:
+        keys = {id(slot.keys): slot.keys.bytes for slot in engine.cache.slots}
+        keys |= {id(run.keys): run.keys.bytes for run in runs}
+        taken.append(sum(keys.values()))
+        return forward(runs)
+
+    monkeypatch.setattr(engine.runner, "forward", noted)
+    for measure in (engine.score, engine.logits):
+        handle = engine.submit(requests(engine, 1)[0])
+        engine.advance()
+        assert len(measure(ids)) >= len(ids) - 1
+        engine.wait(handle)
+    assert max(taken) <= whole and not any(slot.busy for slot in engine.cache.slots)
+
+
+def test_who_gave_up_waits_for_no_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.cache, "bound", engine.runner.bytes_of(engine.context))
+    engine.cache.clear()
+    handle = engine.submit(requests(engine, 1)[0])
+    engine.advance()
+    assert engine.score([1] * engine.context, 1, lambda: True) == [] and not handle.done
+    handle.cancel()
+    engine.advance()
+
+
+def test_ending_a_queue_compares_no_pairs(engine: Engine) -> None:
+    compared = []
+
+    class Entry(tuple[int, int, Handle]):
+        def __eq__(self, other: object) -> bool:
+            compared.append(other)
+            return super().__eq__(other)
+
+        __hash__ = tuple.__hash__
+
+    scheduler, handles = engine.scheduler, [Handle(requests(engine, 1)[0]) for _ in range(50)]
+    for handle in handles[:40]:
+        handle.cancel()
+    scheduler._waiting = [Entry((1, i, handle)) for i, handle in enumerate(handles)]
+    scheduler._end_early()
+    assert [handle.done for handle in handles] == [True] * 40 + [False] * 10
+    assert len(scheduler._waiting) == 10 and not compared
+    scheduler._waiting = []

@@ -140,6 +140,14 @@ def test_accepted_answers_are_sources_of_drafts(session: Session) -> None:
     assert session.engine.tokenizer.decode(accepted) == first.text
 
 
+def test_what_runs_ahead_accepts_nothing(session: Session, engine: Engine) -> None:
+    at = TEXT.index("        self.capacity, self.held")
+    prefix, suffix = TEXT[:at], TEXT[TEXT.index("    @property") :]
+    assert session.suggest(prefix, suffix).text
+    ahead = [engine.wait(handle) for handle in session.idle(prefix, suffix)]
+    assert ahead and session.request(prefix, suffix).sources == ()
+
+
 def ended(text: str, reason: str = "end", tokens: int = 3) -> Completion:
     return Completion(text, reason, tokens, 10, 5.0, 5.0)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from codegen25.sample.request import Priority
 from codegen25.sample.runner import Keys, Runner
 
 STEP = 256
@@ -21,10 +22,15 @@ WORTH = 16
 
 @dataclass(eq=False)
 class Slot:
-    """One sequence: its keys and values, and the tokens they are of."""
+    """One sequence: its keys and values, and the tokens they are of.
+
+    `priority` is the class of who used it last; what computes ahead of the typing leaves its slot
+    to the typing.
+    """
 
     keys: Keys
     owner: str
+    priority: Priority = Priority.TYPING
     tokens: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     length: int = 0
     busy: bool = False
@@ -64,34 +70,41 @@ class Cache:
         """How many tokens of a prompt some slot holds."""
         return max((slot.common(ids) for slot in self._of(owner)), default=0)
 
-    def acquire(self, ids: np.ndarray, capacity: int, owner: str, reserve: int = 0) -> Slot | None:
+    def acquire(
+        self,
+        ids: np.ndarray,
+        capacity: int,
+        owner: str,
+        reserve: int = 0,
+        priority: Priority = Priority.TYPING,
+    ) -> Slot | None:
         """A slot of one's own that holds as much of `ids` as is known, with room for `capacity`.
 
         At least the last token is left to compute. None while others' work fills the memory, or
-        all of it but for `reserve` bytes.
+        all of it but for `reserve` bytes. So many bytes of what typing left last are not evicted,
+        unless there is no room for the request alone beside them.
         """
         context = self.runner.config.max_position_embeddings
         capacity = max(capacity, min(-(-capacity // STEP) * STEP, context))
         need, busy = self.runner.bytes_of(capacity), self._busy
         if busy and reserve and busy + need + reserve > self.bound:
             return None
-        known = [(slot.common(ids), slot.used, -i) for i, slot in enumerate(self._of(owner))]
-        common, _, place = max(known, default=(0, 0, 0))
-        best = self._of(owner)[-place] if known else None
-        common = min(common, len(ids) - 1)
-        if best is not None and not best.busy and not self._fork(best, common, capacity):
-            self._grow(best, capacity, common)
-            return self._take(best, common)
-        if not self._room(need, keep=best if common else None):
+        best, common = self._best(ids, owner)
+        usable = best if best is not None and common and not best.busy else None
+        apart = usable is None or self._wasteful(usable, common, priority)
+        if apart and self._room(need, reserve, keep=usable):
+            return self._fork(best, common, Slot(self.runner.allocate(capacity), owner, priority))
+        if usable is None or not self._grow(usable, capacity, common, reserve):
+            return None  # busy ones take it
+        return self._take(usable, common, priority)
+
+    def lend(self, capacity: int) -> Slot | None:
+        """A slot that holds nothing and is never found; `drop` ends it. None as of `acquire`."""
+        if not self._room(self.runner.bytes_of(capacity), 0, keep=None):
             return None
-        slot = Slot(self.runner.allocate(capacity), owner)
-        slot.tokens = np.zeros(capacity, np.int32)
-        if best is not None and common:
-            slot.keys.copy(best.keys, common)
-            slot.tokens[:common] = best.tokens[:common]
-            slot.length = common
+        slot = Slot(self.runner.allocate(capacity), "", busy=True)
         self.slots.append(slot)
-        return self._take(slot, common)
+        return slot
 
     def release(self, slot: Slot) -> None:
         """Give a slot back; what it holds may be found again."""
@@ -114,41 +127,73 @@ class Cache:
     def _of(self, owner: str) -> list[Slot]:
         return [slot for slot in self.slots if slot.owner == owner]
 
-    def _take(self, slot: Slot, length: int) -> Slot:
+    def _best(self, ids: np.ndarray, owner: str) -> tuple[Slot | None, int]:
+        """Who has most in common with a prompt, the last used of equals, and how much."""
+        known = [(slot.common(ids), slot.used, -i) for i, slot in enumerate(self._of(owner))]
+        common, _, place = max(known, default=(0, 0, 0))
+        return self._of(owner)[-place] if known else None, min(common, len(ids) - 1)
+
+    def _take(self, slot: Slot, length: int, priority: Priority) -> Slot:
         slot.truncate(length)
         slot.busy = True
+        ahead = priority > Priority.BATCH  # of the typing
+        slot.priority = min(slot.priority, priority) if ahead else priority
         return slot
 
-    def _fork(self, slot: Slot, common: int, capacity: int) -> bool:
-        """Whether a slot holds much that would be overwritten, and there is room for both."""
-        lost = slot.length - common
-        if not common:
+    def _wasteful(self, slot: Slot, common: int, priority: Priority) -> bool:
+        """Whether a slot holds what should not be overwritten: much, or what batch work would."""
+        if priority is Priority.BATCH and slot.priority is Priority.TYPING:
             return True
-        wasteful = lost > max(4 * WORTH, common // 4)
-        return wasteful and self.bytes + self.runner.bytes_of(capacity) <= self.bound
+        return slot.length - common > max(4 * WORTH, common // 4)
 
-    def _grow(self, slot: Slot, capacity: int, common: int) -> None:
+    def _fork(self, best: Slot | None, common: int, slot: Slot) -> Slot:
+        """Begin a new slot with what the best one has in common."""
+        slot.tokens = np.zeros(slot.keys.capacity, np.int32)
+        if best is not None and common:
+            slot.keys.copy(best.keys, common)
+            slot.tokens[:common] = best.tokens[:common]
+            slot.length = common
+        self.slots.append(slot)
+        return self._take(slot, common, slot.priority)
+
+    def _grow(self, slot: Slot, capacity: int, common: int, reserve: int) -> bool:
+        """Make room for `capacity` in an idle slot; False if there is none, and nothing changes."""
         if slot.keys.capacity >= capacity:
-            return
+            return True
+        more = self.runner.bytes_of(capacity) - slot.keys.bytes
+        if not self._room(more, reserve, keep=slot):
+            return False
         keys = self.runner.allocate(capacity)
         keys.copy(slot.keys, common)
-        slot.keys = keys
-        slot.tokens = np.concatenate((slot.tokens, np.zeros(capacity, np.int32)))[:capacity]
-        # Growing may cross the bound; others' leavings pay for it.
-        self._room(0, keep=slot)
+        slot.keys, tokens = keys, np.zeros(keys.capacity, np.int32)
+        tokens[:common] = slot.tokens[:common]
+        slot.tokens, slot.length = tokens, common
+        return True
 
-    def _room(self, need: int, keep: Slot | None) -> bool:
-        """Evict idle slots, the longest unused first, until `need` bytes are free."""
-        fixed = self._busy
+    def _room(self, need: int, reserve: int, keep: Slot | None) -> bool:
+        """Evict idle slots but `keep`, the longest unused first, until `need` bytes are free.
+
+        For who leaves a reserve, typing's go last, and those that fill the reserve not at all.
+        """
+        fixed = self._busy + (keep.keys.bytes if keep is not None else 0)
         if fixed and fixed + need > self.bound:
             return False  # and nothing is thrown away for it
         idle = sorted((s for s in self.slots if not s.busy and s is not keep), key=lambda s: s.used)
-        while self.bytes + need > self.bound:
-            if idle:
-                self.slots.remove(idle.pop(0))
-            elif keep is not None and not keep.busy and need:
-                self.slots.remove(keep)  # its copy comes first: the caller still holds it
-                keep = None
-            else:
-                return not any(slot.busy for slot in self.slots)
+        if reserve:
+            typing = [s for s in idle if s.priority is Priority.TYPING]
+            idle = [s for s in idle if s.priority is not Priority.TYPING]
+            idle += _beyond(typing, reserve, self.bound - fixed - need)
+        while self.bytes + need > self.bound and idle:
+            self.slots.remove(idle.pop(0))
         return True
+
+
+def _beyond(slots: list[Slot], reserve: int, room: int) -> list[Slot]:
+    """All but the last of `slots` that fill the reserve, as far as there is room for them."""
+    held, beyond = 0, list[Slot]()
+    for slot in reversed(slots):
+        if held < reserve and held + slot.keys.bytes <= room:
+            held += slot.keys.bytes
+        else:
+            beyond.insert(0, slot)
+    return beyond

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from codegen25.sample.request import (
     Request,
     TokenLogprobs,
 )
-from codegen25.sample.runner import Run, Runner
+from codegen25.sample.runner import Keys, Run, Runner
 from codegen25.sample.sampling import logprobs
 from codegen25.sample.scheduler import Scheduler
 from codegen25.tokenizer import Tokenizer
@@ -208,8 +209,8 @@ class Engine(Loop):
         require_ids(list(ids), self.runner.config.vocab_size)
         if not 0 <= start <= len(ids) <= self.context:
             raise UserError(f"{len(ids)} ids from {start} on; the model takes {self.context}")
-        with self.alone():
-            keys = self.runner.allocate(len(ids))
+        with self._lent(len(ids)) as keys, self.alone():
+            assert keys is not None
             return self.runner.forward([Run(keys, 0, ids, len(ids) - start)]).copy()
 
     def score(
@@ -223,17 +224,34 @@ class Engine(Loop):
         if not 1 <= len(ids) <= self.context:
             raise UserError(f"{len(ids)} ids; the model takes 1 to {self.context}")
         found: list[TokenLogprobs] = []
-        keys = self.runner.allocate(len(ids))
-        for start in range(0, len(ids) - 1, SCORED):
-            if given_up():
-                break
-            part = ids[start : min(start + SCORED, len(ids) - 1)]
-            with self.alone():
-                rows = self.runner.forward([Run(keys, start, part, len(part))]).copy()
-            for row, token in zip(rows, ids[start + 1 :], strict=False):
-                own, best = logprobs(row, token, top)
-                found.append(TokenLogprobs(token, own, tuple(best)))
+        with self._lent(len(ids), given_up) as keys:
+            for start in range(0, len(ids) - 1, SCORED):
+                if keys is None or given_up():
+                    break
+                part = ids[start : min(start + SCORED, len(ids) - 1)]
+                with self.alone():
+                    rows = self.runner.forward([Run(keys, start, part, len(part))]).copy()
+                for row, token in zip(rows, ids[start + 1 :], strict=False):
+                    own, best = logprobs(row, token, top)
+                    found.append(TokenLogprobs(token, own, tuple(best)))
         return found
+
+    @contextmanager
+    def _lent(self, capacity: int, given_up: Callable[[], bool] = bool) -> Iterator[Keys | None]:
+        """Keys of one's own within the bound, once the requests under way leave room for them;
+        None for whoever gave up before."""
+        while True:
+            with self.alone():
+                slot = self.cache.lend(capacity)
+            if slot is not None or given_up():
+                break
+            self.advance()
+        try:
+            yield slot.keys if slot is not None else None
+        finally:
+            if slot is not None:
+                with self.alone():
+                    self.cache.drop(slot)
 
     @property
     def requests(self) -> tuple[int, int]:

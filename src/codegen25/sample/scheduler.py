@@ -127,7 +127,7 @@ class Scheduler:
             return False
         reserve = self._reserve if request.priority > Priority.TYPING else 0
         capacity = len(ids) + max(1, request.max_tokens)
-        slot = self.cache.acquire(ids, capacity, request.owner, reserve)
+        slot = self.cache.acquire(ids, capacity, request.owner, reserve, request.priority)
         if slot is None:
             return False
         try:
@@ -223,8 +223,9 @@ class Scheduler:
         return BATCH_SECONDS if quiet and highest == Priority.BATCH else CHUNK_SECONDS
 
     def _note_pace(self, runs: dict[Answer, Run], seconds: float) -> None:
-        tokens = sum(len(run.ids) for run in runs.values())
-        if tokens >= LEAST_CHUNK:
+        # Rows of one token each, however many, say nothing of a chunk.
+        chunks = [len(run.ids) for answer, run in runs.items() if answer.prefilling]
+        if tokens := sum(size for size in chunks if size >= LEAST_CHUNK):
             pace = tokens / seconds
             self._pace = 0.7 * self._pace + 0.3 * pace if self._pace else pace
         drafts = [len(run.ids) for answer, run in runs.items() if not answer.prefilling]
@@ -315,13 +316,19 @@ class Scheduler:
         for answer in list(self._active):
             if (reason := _over(answer.handle, now)) is not None:
                 self._leave(answer, reason)
-        over = [entry for entry in self._waiting if _over(entry[2], now) is not None]
+        kept, over = [], []
+        for entry in self._waiting:
+            reason = _over(entry[2], now)
+            if reason is None:
+                kept.append(entry)
+            else:
+                over.append((entry[2], reason))
         if over:
-            self._waiting = [entry for entry in self._waiting if entry not in over]
+            self._waiting = kept
             heapq.heapify(self._waiting)
-        for _, _, handle in over:
+        for handle, reason in over:
             prompt = len(handle.request.prompt.ids)
-            handle.finish(Completion("", _over(handle, now) or "", 0, prompt, 0.0, 0.0))
+            handle.finish(Completion("", reason, 0, prompt, 0.0, 0.0))
 
     def _leave(
         self, answer: Answer, reason: str = "", rule: str | None = None,

@@ -252,7 +252,8 @@ class Typing:
         """
         options = self.options
         most = options.max_tokens if max_tokens is None else max_tokens
-        self._learn(prefix)
+        if priority is Priority.TYPING:  # else it may stand before no cursor
+            self._learn(prefix)
         prompt, forced = self._prompt(prefix, suffix, most)
         return Request(
             prompt, most, options.sampling, stops=options.stops, prefix=prefix,
