@@ -193,7 +193,7 @@ def test_both_end_ids_end_every_layout_and_nothing_after_is_shown(
         for layout in engine.form.layouts:
             script = iter([x, end, y, y])
             monkeypatch.setattr("codegen25.sample.answer.draw", lambda *a, s=script: next(s))
-            answer = engine.infill("a", "b", max_tokens=4, layout=layout)
+            answer = engine.infill("a", "b", max_tokens=4, layout=layout, sampling=Sampling(0.5))
             assert (answer.text, answer.stop_reason, answer.tokens) == ("x", "end", 2)
 
 
