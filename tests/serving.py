@@ -15,7 +15,7 @@ from codegen25.models import shipped_folder
 from codegen25.sample.engine import Engine, Settings
 from codegen25.serve.app import build
 from codegen25.serve.backend import Backend
-from codegen25.serve.command import Options, listening
+from codegen25.serve.command import Options, listener, listening
 from codegen25.serve.guard import Rules
 from codegen25.serve.service import Service
 
@@ -64,11 +64,7 @@ def serving(
     app = build(service, Rules.of("127.0.0.1", hosts, keys))
     with listening(Options(port=0)) as bound:
         port = bound.getsockname()[1]
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, http="h11", timeout_graceful_shutdown=2,
-            server_header=False, h11_max_incomplete_event_size=32 << 10,
-        )  # fmt: skip
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(listener(app, grace=2))
         thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
         thread.start()
         while not server.started:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -55,11 +55,16 @@ def records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@contextmanager
-def server(engine: Engine, busy: int = 0) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A server on a free port, its address, and the requests that it got.
+Answered = tuple[int, dict[str, Any]]
 
-    It is busy, 503, for the first requests.
+
+@contextmanager
+def answering(
+    answer: Callable[[dict[str, Any], int], Answered],
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A server on a free port, its address, and the requests that it got, with their `path`.
+
+    `answer` gets a body and how many came before it, and says status and content.
     """
     asked: list[dict[str, Any]] = []
     lock = threading.Lock()
@@ -71,13 +76,8 @@ def server(engine: Engine, busy: int = 0) -> Iterator[tuple[str, list[dict[str, 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with lock:
-                asked.append(body)
-                if len(asked) <= busy:
-                    self._answer(503, {"error": {"message": "busy"}})
-                elif body["max_tokens"] > engine.context:
-                    self._answer(400, {"error": {"message": "max_tokens is too large"}})
-                else:
-                    self._answer(200, complete(engine, body))
+                asked.append({"path": self.path, **body})
+                self._answer(*answer(body, len(asked) - 1))
 
         def _answer(self, code: int, content: dict[str, Any]) -> None:
             raw = json.dumps(content).encode()
@@ -91,7 +91,7 @@ def server(engine: Engine, busy: int = 0) -> Iterator[tuple[str, list[dict[str, 
             pass
 
     served = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=served.serve_forever, daemon=True)
+    thread = threading.Thread(target=served.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{served.server_port}", asked
@@ -99,6 +99,21 @@ def server(engine: Engine, busy: int = 0) -> Iterator[tuple[str, list[dict[str, 
         served.shutdown()
         served.server_close()
         thread.join()
+
+
+@contextmanager
+def server(engine: Engine, busy: int = 0) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A server that completes by an engine, as `answering`. It is busy for the first requests."""
+
+    def answer(body: dict[str, Any], before: int) -> Answered:
+        if before < busy:
+            return 503, {"error": {"message": "busy"}}
+        if body["max_tokens"] > engine.context:
+            return 400, {"error": {"message": "max_tokens is too large"}}
+        return 200, complete(engine, body)
+
+    with answering(answer) as found:
+        yield found
 
 
 def complete(engine: Engine, body: dict[str, Any]) -> dict[str, Any]:

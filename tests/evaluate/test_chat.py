@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from eval_helpers import records, whole_rows, write
+from eval_helpers import Answered, answering, records, whole_rows, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,32 +32,14 @@ HELPED = read_row(
 @contextmanager
 def talking(answer: Callable[[str], Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A server that answers messages, and the requests that it got."""
-    asked: list[dict[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            asked.append({"path": self.path, **body})
-            content = answer(body["messages"][0]["content"])
-            choice = {"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
-            raw = json.dumps({"choices": [choice], "usage": {"completion_tokens": 7}}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
+    def say(body: dict[str, Any], _: int) -> Answered:
+        message = {"role": "assistant", "content": answer(body["messages"][0]["content"])}
+        choice = {"message": message, "finish_reason": "stop"}
+        return 200, {"choices": [choice], "usage": {"completion_tokens": 7}}
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    served = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=served.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{served.server_port}/v1/chat/completions", asked
-    finally:
-        served.shutdown()
-        served.server_close()
-        thread.join()
+    with answering(say) as (url, asked):
+        yield f"{url}/v1/chat/completions", asked
 
 
 def test_a_chat_model_is_scored_by_its_code_block(run: Run, tmp_path: Path) -> None:

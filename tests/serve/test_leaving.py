@@ -92,7 +92,10 @@ def test_a_thousand_clients_that_leave_hold_nothing(server: Running, asked: list
     for i in range(1000):
         post(server.port, {**LONG, "stream": bool(i % 2)}).close()
     with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
-        assert client.get("/health").status_code == 200
+        end = time.monotonic() + 60  # a thousand connections are all that it takes at once
+        while (status := client.get("/health").status_code) == 503 and time.monotonic() < end:
+            time.sleep(0.1)
+        assert status == 200
     assert server.idle(60)
     assert reasons(asked) <= {"cancelled"}
     assert not any(slot.busy for slot in server.engine.cache.slots)

@@ -17,15 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from codegen25.errors import UserError
+from codegen25.serve.languages import extension_of
 
 NAME = "accepted.jsonl"
 log = logging.getLogger(__name__)
 REMEMBERED = 256
-SUFFIXES = {
-    "python": "py", "javascript": "js", "typescript": "ts", "rust": "rs", "go": "go",
-    "java": "java", "c": "c", "cpp": "cpp", "c-sharp": "cs", "ruby": "rb", "php": "php",
-    "shell": "sh", "lua": "lua", "kotlin": "kt",
-}  # fmt: skip
 REACH = 100_000
 """Characters of a file that are kept before a completion and behind it."""
 MOST_BYTES = 64 << 20
@@ -115,8 +111,8 @@ def write(folder: Path, out: Path) -> int:
     count = 0
     for count, row in enumerate(listed(folder), 1):
         text = row["prefix"] + row["middle"] + row["suffix"]
-        suffix = SUFFIXES.get(row["language"], "txt")
-        (out / f"accepted-{count:05}.{suffix}").write_text(text, encoding="utf-8")
+        extension = extension_of(row["language"])
+        (out / f"accepted-{count:05}.{extension}").write_text(text, encoding="utf-8")
     return count
 
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from codegen25.sample.request import Completion
+
+
+def head(prefix: str, kind: str, model: str) -> dict[str, Any]:
+    """What an answer of OpenAI's kind begins with: a name of its own, its kind, the model."""
+    return {
+        "id": f"{prefix}-{uuid.uuid4().hex[:24]}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": model,
+    }
 
 
 def ending(completion: Completion) -> dict[str, Any]:

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
-from codegen25.infill import Format, Prompt
 from codegen25.sample.request import Completion, Piece, Request
-from codegen25.tokenizer import Tokenizer
+from codegen25.sample.session import Model
 
 
-class Backend(Protocol):
+class Backend(Model, Protocol):
     """A model that answers requests from coroutines. `sample.engine.Engine` is one, started."""
-
-    tokenizer: Tokenizer
-    form: Format
-    context: int
-
-    def prompt(
-        self,
-        prefix: str,
-        suffix: str,
-        *,
-        max_tokens: int,
-        layout: str | None = None,
-        front: Sequence[int] = (),
-    ) -> Prompt:
-        """See `Engine.prompt`."""
 
     async def ask(
         self, request: Request, on_piece: Callable[[Piece], None] | None = None

@@ -19,6 +19,9 @@ from codegen25.serve.accepted import Accepted
 from codegen25.serve.guard import MAX_HEADERS, Rules
 
 if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
     from codegen25.serve.backend import Backend
 
 KEYS_VARIABLE = "CODEGEN25_API_KEY"
@@ -52,7 +55,6 @@ def run(options: Options) -> None:
         import uvicorn
 
         from codegen25.serve.app import build
-        from codegen25.serve.reply import connection
         from codegen25.serve.service import Service
     except ModuleNotFoundError as error:
         raise UserError(
@@ -72,17 +74,25 @@ def run(options: Options) -> None:
     kept = Accepted(cache_folder(), options.keep_accepted)
     service = Service(load, options.queue, kept)
     app = build(service, rules, at_end=lambda: setattr(server, "should_exit", True))
-    config = uvicorn.Config(
-        app, options.host, options.port, log_config=None, access_log=False, http=connection(),
-        ws="none", server_header=False, timeout_graceful_shutdown=GRACE_SECONDS, backlog=1024,
-        h11_max_incomplete_event_size=MAX_HEADERS, timeout_keep_alive=75,
-        limit_concurrency=MOST_CONNECTIONS,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(listener(app))
     with listening(options) as bound:
         server.run([bound])
     if service.failed is not None:
         raise service.failed
+
+
+def listener(app: FastAPI, grace: int = GRACE_SECONDS) -> uvicorn.Config:
+    """How an app is served; at the end what is under way has `grace` seconds."""
+    import uvicorn
+
+    from codegen25.serve.reply import connection
+
+    return uvicorn.Config(
+        app, log_config=None, access_log=False, http=connection(), ws="none",
+        server_header=False, timeout_graceful_shutdown=grace, backlog=1024,
+        h11_max_incomplete_event_size=MAX_HEADERS, timeout_keep_alive=75,
+        limit_concurrency=MOST_CONNECTIONS,
+    )  # fmt: skip
 
 
 def say(what: str) -> None:

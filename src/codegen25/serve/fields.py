@@ -16,12 +16,6 @@ MAX_TEXT = 2_000_000
 MAX_STOPS = 16
 MOST_TOKENS = 1_000_000
 """Of an answer, before the model's context is looked at."""
-LANGUAGES = {
-    "py": "python", "pyi": "python", "js": "javascript", "jsx": "javascript", "mjs": "javascript",
-    "ts": "typescript", "tsx": "typescript", "rs": "rust", "go": "go", "java": "java", "c": "c",
-    "h": "c", "cc": "cpp", "cpp": "cpp", "hpp": "cpp", "cs": "c-sharp", "rb": "ruby", "php": "php",
-    "sh": "shell", "lua": "lua", "kt": "kotlin", "swift": "swift", "scala": "scala",
-}  # fmt: skip
 
 
 class Body(BaseModel):
@@ -80,11 +74,6 @@ def seed_of(seed: int | None) -> int:
 
         return secrets.randbits(62)
     return seed
-
-
-def language_of(path: str | None) -> str:
-    """The language of a file's name, Python when it says nothing."""
-    return LANGUAGES.get((path or "").rpartition(".")[2].lower(), "python")
 
 
 def service_of(request: Request) -> Service:

@@ -1,4 +1,4 @@
-"""What dialects have in common when they ask: how much to write, after which ids, what language."""
+"""What dialects have in common when they ask: how much to write, and after which ids."""
 
 from __future__ import annotations
 
@@ -12,19 +12,6 @@ from codegen25.tokenizer import Tokenizer
 INFILL_SHARE = 4
 """An infill takes at most this part of the context: clients ask without knowing how long it is,
 and what stands around the cursor says more than a long answer could."""
-LOOKED_AT = 8000
-ALIASES = {
-    "csharp": "c-sharp", "shellscript": "shell", "bash": "shell", "sh": "shell", "zsh": "shell",
-    "javascriptreact": "javascript", "jsx": "javascript", "typescriptreact": "typescript",
-    "tsx": "typescript", "c++": "cpp", "cuda": "cpp", "objective-c": "c", "golang": "go",
-}  # fmt: skip
-"""What editors call languages, and what we do."""
-
-
-def language_named(name: str | None) -> str:
-    """Our name of an editor's language; Python when it names none."""
-    known = (name or "python").lower()
-    return ALIASES.get(known, known)
 
 
 def infill_tokens(served: Served, wanted: int | None) -> int:
@@ -67,12 +54,3 @@ def joined(tokenizer: Tokenizer, parts: Sequence[str | int]) -> tuple[int, ...]:
     for part in parts:
         found += tokenizer.encode(part) if isinstance(part, str) else [part]
     return tuple(found)
-
-
-def language_of_text(text: str) -> str:
-    """A language whose blocks are made the way a text's are, for clients that name none.
-
-    Python, or a name that no language has: its blocks are then taken to be made by brackets.
-    """
-    ends = [line[-1] for line in map(str.rstrip, text[:LOOKED_AT].split("\n")) if line]
-    return "python" if ends.count(":") >= sum(map(ends.count, "{};")) else "brackets"

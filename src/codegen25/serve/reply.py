@@ -6,7 +6,6 @@ Who neither leaves nor takes its answer, nor ever asks, is hung up on: see `conn
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -69,8 +68,7 @@ def line(value: object) -> bytes:
 class Stream(Response):
     """Chunks as they come.
 
-    What goes wrong before the first chunk is raised, so that it gets a status of its own; later
-    faults become a last chunk, made by `fault`.
+    What goes wrong later becomes a last chunk; what is wrong with the request, see `begun`.
     """
 
     def __init__(self, chunks: AsyncIterator[bytes], media_type: str = EVENTS) -> None:
@@ -142,11 +140,6 @@ async def _close(chunks: AsyncIterator[bytes]) -> None:
     close = getattr(chunks, "aclose", None)
     if close is not None:
         await close()
-
-
-def compact(value: object) -> str:
-    """JSON text without spaces."""
-    return json.dumps(value, separators=(",", ":"))
 
 
 def connection() -> type[H11Protocol]:

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from codegen25.serve import fields as f
 from codegen25.serve.dialects import openai
 from codegen25.serve.dialects.openai_body import CompletionBody
-from codegen25.serve.prompts import infill_tokens, language_named, language_of_text
+from codegen25.serve.languages import language_named, language_of_text
+from codegen25.serve.prompts import infill_tokens
 from codegen25.serve.reply import reply
 
 MAX_TOKENS = 64

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -14,9 +12,10 @@ from starlette.responses import Response
 from codegen25.sample.options import Sampling
 from codegen25.sample.stopping import Stops
 from codegen25.serve import fields as f
-from codegen25.serve.answers import ending, usage
+from codegen25.serve.answers import ending, head, usage
 from codegen25.serve.ask import Ask
-from codegen25.serve.prompts import infill_tokens, language_of_text
+from codegen25.serve.languages import language_of_text
+from codegen25.serve.prompts import infill_tokens
 from codegen25.serve.reply import DONE, EVENTS, begun, event, reply, while_there
 from codegen25.serve.service import Served
 
@@ -55,23 +54,19 @@ async def fim(body: FimBody, request: Request) -> Response:
         stops=replace(Stops.editor(), strings=f.stops_of(body.stop)),
         language=language_of_text(body.prompt + suffix), owner=f.owner_of(request),
     )  # fmt: skip
-    head = {
-        "id": f"fim-{uuid.uuid4().hex[:24]}",
-        "object": "chat.completion.chunk" if body.stream else "chat.completion",
-        "created": int(time.time()),
-        "model": served.name,
-    }
+    kind = "chat.completion.chunk" if body.stream else "chat.completion"
+    top = head("fim", kind, served.name)
     if body.stream:
-        return await begun(request.receive, _events(request, served, ask, head), EVENTS)
+        return await begun(request.receive, _events(request, served, ask, top), EVENTS)
     service = f.service_of(request)
     found = await while_there(request.receive, service.answers(served, ask))
     message = {"role": "assistant", "content": found[0].text, "tool_calls": None}
     choice = {"index": 0, "message": message, **ending(found[0])}
-    return reply({**head, "choices": [choice], "usage": usage(found, 1)})
+    return reply({**top, "choices": [choice], "usage": usage(found, 1)})
 
 
 async def _events(
-    request: Request, served: Served, ask: Ask, head: dict[str, Any]
+    request: Request, served: Served, ask: Ask, top: dict[str, Any]
 ) -> AsyncIterator[bytes]:
     role = {"role": "assistant"}  # of the first chunk alone
     async for _, piece in f.service_of(request).stream(served, [ask]):
@@ -79,8 +74,8 @@ async def _events(
         choice = {"index": 0, "delta": {**role, "content": piece.text}, "finish_reason": None}
         role = {}
         if last is None:
-            yield event({**head, "choices": [choice]})
+            yield event({**top, "choices": [choice]})
         else:
             choice |= ending(last)
-            yield event({**head, "choices": [choice], "usage": usage([last], 1)})
+            yield event({**top, "choices": [choice], "usage": usage([last], 1)})
     yield DONE

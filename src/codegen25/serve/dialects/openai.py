@@ -7,8 +7,6 @@ an editor), `top_k`, `min_p`, `repetition_penalty`; and in the answer `stop_reas
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -19,7 +17,7 @@ from starlette.responses import Response
 from codegen25.sample.request import Completion
 from codegen25.serve import fields as f
 from codegen25.serve import logprobs
-from codegen25.serve.answers import ending, timings, usage
+from codegen25.serve.answers import ending, head, timings, usage
 from codegen25.serve.ask import Ask
 from codegen25.serve.dialects import tabby
 from codegen25.serve.dialects.openai_body import CompletionBody, ask_of, prompts_of
@@ -48,17 +46,12 @@ async def completions(body: Either, request: Request) -> Response:
         return await tabby.completions(body, request)
     model = f.served(request, body.model)
     asks = [ask_of(body, prompt, f.owner_of(request)) for prompt in prompts_of(body)]
-    head = {
-        "id": f"cmpl-{uuid.uuid4().hex[:24]}",
-        "object": "text_completion",
-        "created": int(time.time()),
-        "model": model.name,
-    }
+    top = head("cmpl", "text_completion", model.name)
     if body.stream:
-        return await begun(request.receive, _events(request, model, body, asks, head), EVENTS)
+        return await begun(request.receive, _events(request, model, body, asks, top), EVENTS)
     work = whole(f.service_of(request), model, body, asks)
     choices, usage, timings = await while_there(request.receive, work)
-    return reply({**head, "choices": choices, "usage": usage, "timings": timings})
+    return reply({**top, "choices": choices, "usage": usage, "timings": timings})
 
 
 @router.get("/v1/models")
@@ -87,7 +80,7 @@ def _model(served: Served) -> dict[str, Any]:
 
 
 async def _events(
-    request: Request, served: Served, body: CompletionBody, asks: list[Ask], head: dict[str, Any]
+    request: Request, served: Served, body: CompletionBody, asks: list[Ask], top: dict[str, Any]
 ) -> AsyncIterator[bytes]:
     service, tokenizer = f.service_of(request), served.backend.tokenizer
     echoes = await echoed(served, body, asks)
@@ -105,7 +98,7 @@ async def _events(
             more = {"timings": timings([last])}
             if body.logprobs is not None:  # a token's text may end in a later piece: all at the end
                 choice["logprobs"] = logprobs.legacy(last.logprobs, tokenizer, body.logprobs)
-        yield event({**head, "choices": [choice], **more})
+        yield event({**top, "choices": [choice], **more})
     if body.stream_options is not None and body.stream_options.include_usage:
-        yield event({**head, "choices": [], "usage": usage(ended, max(1, asks[0].n))})
+        yield event({**top, "choices": [], "usage": usage(ended, max(1, asks[0].n))})
     yield DONE

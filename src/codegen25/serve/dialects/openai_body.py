@@ -12,7 +12,7 @@ from codegen25.sample.options import Sampling
 from codegen25.sample.stopping import Stops
 from codegen25.serve import fields as f
 from codegen25.serve.ask import Ask
-from codegen25.serve.prompts import language_named
+from codegen25.serve.languages import language_named
 
 T = TypeVar("T")
 MOST_PROMPTS = 64
@@ -72,6 +72,7 @@ def prompts_of(body: CompletionBody) -> list[str | list[int]]:
 
 
 def ask_of(body: CompletionBody, prompt: str | list[int], owner: str) -> Ask:
+    """The question that a body asks of one of its prompts."""
     made = wanted(body)
     if body.suffix is not None and not isinstance(prompt, str):
         raise UserError("suffix goes with a prompt of text, not of ids")

@@ -3,15 +3,7 @@
 from __future__ import annotations
 
 from codegen25.sample.stopping.styles import STYLES
-
-_ALIASES = {
-    "bash": "shell", "sh": "shell", "shellscript": "shell", "zsh": "shell",
-    "csharp": "c-sharp", "cs": "c-sharp", "c++": "cpp", "cuda": "cpp", "objective-c": "c",
-    "golang": "go", "javascriptreact": "javascript", "jsx": "javascript",
-    "typescriptreact": "typescript", "tsx": "typescript", "jsonc": "json",
-    "less": "css", "scss": "css", "plsql": "sql", "restructuredtext": "restructuredtext",
-    "rst": "restructuredtext", "rlang": "r", "vue": "html", "svelte": "html", "xhtml": "html",
-}  # fmt: skip
+from codegen25.serve.languages import language_named
 
 
 def language(name: str) -> str:
@@ -20,6 +12,5 @@ def language(name: str) -> str:
     >>> language("typescriptreact"), language("python"), language("klingon")
     ('typescript', 'python', '')
     """
-    name = name.lower()
-    name = _ALIASES.get(name, name)
+    name = language_named(name) if name else ""
     return name if name in STYLES else ""

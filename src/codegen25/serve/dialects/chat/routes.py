@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +11,7 @@ from starlette.responses import Response
 from codegen25.sample.request import Completion
 from codegen25.serve import fields as f
 from codegen25.serve import logprobs
-from codegen25.serve.answers import ending, timings, usage
+from codegen25.serve.answers import ending, head, timings, usage
 from codegen25.serve.ask import Ask
 from codegen25.serve.chat_template import require_chat
 from codegen25.serve.dialects.chat.body import ChatBody
@@ -29,14 +27,10 @@ async def chat(body: ChatBody, request: Request) -> Response:
     served = f.served(request, body.model)
     require_chat(served)
     ask = await while_there(request.receive, body.ask(served, f.owner_of(request)))
-    head = {
-        "id": f"chatcmpl-{uuid.uuid4().hex[:24]}",
-        "object": "chat.completion.chunk" if body.stream else "chat.completion",
-        "created": int(time.time()),
-        "model": served.name,
-    }
+    kind = "chat.completion.chunk" if body.stream else "chat.completion"
+    top = head("chatcmpl", kind, served.name)
     if body.stream:
-        return await begun(request.receive, _events(request, served, body, ask, head), EVENTS)
+        return await begun(request.receive, _events(request, served, body, ask, top), EVENTS)
     work = f.service_of(request).answers(served, ask)
     found = await while_there(request.receive, work)
     choices = [
@@ -49,11 +43,11 @@ async def chat(body: ChatBody, request: Request) -> Response:
         for index, each in enumerate(found)
     ]
     numbers = {"usage": usage(found, ask.n), "timings": timings(found)}
-    return reply({**head, "choices": choices, **numbers})
+    return reply({**top, "choices": choices, **numbers})
 
 
 async def _events(
-    request: Request, served: Served, body: ChatBody, ask: Ask, head: dict[str, Any]
+    request: Request, served: Served, body: ChatBody, ask: Ask, top: dict[str, Any]
 ) -> AsyncIterator[bytes]:
     ended: list[Completion] = []
     begun_: set[int] = set()
@@ -66,9 +60,9 @@ async def _events(
         if (last := piece.completion) is not None:
             ended.append(last)
             choice |= {**ending(last), "logprobs": _logprobs(body, served, last)}
-        yield event({**head, "choices": [choice]})
+        yield event({**top, "choices": [choice]})
     if body.stream_options is not None and body.stream_options.include_usage:
-        yield event({**head, "choices": [], "usage": usage(ended, ask.n)})
+        yield event({**top, "choices": [], "usage": usage(ended, ask.n)})
     yield DONE
 
 

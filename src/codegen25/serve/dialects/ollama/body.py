@@ -14,7 +14,8 @@ from codegen25.sample.stopping import Stops
 from codegen25.serve import fields as f
 from codegen25.serve.ask import Ask
 from codegen25.serve.chat_template import STOP, Message, parts_of
-from codegen25.serve.prompts import encoded, infill_tokens, language_of_text, room_after
+from codegen25.serve.languages import language_of_text
+from codegen25.serve.prompts import encoded, infill_tokens, room_after
 from codegen25.serve.service import Served
 
 MOST_MESSAGES = 1000

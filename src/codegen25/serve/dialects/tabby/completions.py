@@ -14,7 +14,8 @@ from codegen25.sample.stopping import Stops
 from codegen25.serve import fields as f
 from codegen25.serve.accepted import Shown
 from codegen25.serve.ask import MOST_EXTRA, Ask
-from codegen25.serve.prompts import infill_tokens, language_named
+from codegen25.serve.languages import language_named, language_of
+from codegen25.serve.prompts import infill_tokens
 from codegen25.serve.reply import reply, while_there
 
 MAX_TOKENS = 64
@@ -70,7 +71,7 @@ async def completions(body: TabbyBody, request: Request) -> Response:
     service, served = f.service_of(request), f.served(request, None)
     segments, language = body.segments, language_named(body.language)
     if body.language is None:
-        language = f.language_of(segments.filepath)
+        language = language_of(segments.filepath)
     ask = Ask(
         segments.prefix, segments.suffix or "", max_tokens=infill_tokens(served, MAX_TOKENS),
         sampling=Sampling(body.temperature or 0.0, seed=max(0, body.seed or 0)),
