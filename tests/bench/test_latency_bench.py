@@ -11,6 +11,8 @@ import pytest
 
 from codegen25.bench import keystrokes, latency, roofline, throughput
 from codegen25.errors import UserError
+from codegen25.models import resolve
+from codegen25.tokenizer import Tokenizer
 from conftest import Run
 
 FLOOR = roofline.Roofline(1e11, 1e10, 1e10, 2e11, 1e10)
@@ -130,3 +132,11 @@ def test_the_verb_types(run: Run) -> None:
         "--peer", "none",
     )  # fmt: skip
     assert code == 0 and "| ours, every key computed | 3 |" in out
+
+
+def test_there_are_places_for_many_who_type() -> None:
+    tokenizer = Tokenizer.load(resolve("codegen25-4m-mono") / "tokenizer.json")
+    found = keystrokes.places(tokenizer, 64, 300, 1024)
+    assert len(found) == len(set(found)) == 64
+    assert found[:20] == keystrokes.places(tokenizer, 20, 300, 1024)
+    assert all(len(each.typed) == 300 for each in found)

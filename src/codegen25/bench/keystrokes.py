@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -53,21 +54,23 @@ def places(tokenizer: Tokenizer, files: int, keystrokes: int, context: int) -> l
     """Cursors in this Python's own library: real code that is always at hand."""
     rng, found = Random(0), []
     folder = Path(sysconfig.get_path("stdlib"))
-    for path in rng.sample(sorted(folder.glob("*.py")), len(list(folder.glob("*.py")))):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        shares = PREFIX, SUFFIX
-        if context < PREFIX + SUFFIX + 200:  # a small model sees what fits
-            shares = (context - 200) * 3 // 4, (context - 200) // 4
-        if len(text) < 40_000:
-            continue
+    paths = sorted(folder.glob("*.py"))
+    texts = (
+        path.read_text(encoding="utf-8", errors="replace") for path in rng.sample(paths, len(paths))
+    )
+    long = [text for text in texts if len(text) >= 40_000]
+    if not long:
+        raise UserError(f"{folder} has no files that are long enough")
+    shares = PREFIX, SUFFIX
+    if context < PREFIX + SUFFIX + 200:  # a small model sees what fits
+        shares = (context - 200) * 3 // 4, (context - 200) // 4
+    for text in islice(cycle(long), files):  # of few files, several places each
         at = text.find("\n", rng.randrange(20_000, len(text) - 15_000)) + 1
         prefix = tokenizer.cut(text[:at], shares[0], keep_end=True)
         typed = text[at : at + keystrokes]
         suffix = tokenizer.cut(text[at + keystrokes :], shares[1], keep_end=False)
         found.append(Place(prefix, typed, suffix))
-        if len(found) == files:
-            return found
-    raise UserError(f"{folder} has only {len(found)} files that are long enough")
+    return found
 
 
 def run(

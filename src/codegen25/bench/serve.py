@@ -42,6 +42,8 @@ from codegen25.sample.session import Options, Session
 NEW = 12
 KEYS = 300
 WARM_SECONDS = 15.0
+LEAVERS, LEAVE_SECONDS = 200, 10.0
+"""Clients a second that hang up at once, and for how long they come."""
 PEER = "llama.cpp Q8_0"
 
 
@@ -174,7 +176,7 @@ def _overhead(spent: Sequence[float]) -> Row:
 def _hurt(server: Server, bodies: Sequence[bytes]) -> dict[str, Any]:
     """Those who leave at once, and readers that are stopped: does the server still answer?"""
     begun = time.perf_counter()
-    left = asyncio.run(leave(server.target, bodies[0], 200, 10))
+    left = asyncio.run(leave(server.target, bodies[0], LEAVERS, LEAVE_SECONDS))
     rate = left / (time.perf_counter() - begun)
     readers = [_stopped(server.target, bodies[0]) for _ in range(8)]
     try:
