@@ -39,7 +39,7 @@ CONTEXT = [
     "--plot", "docs/context",
 ]  # fmt: skip
 MEMORY = ["--memory", "--shape", "default", "--shape", "97m", "--shape", "7b int4"]
-SERVE = ["--seconds", "60"]
+SERVE = ["--seconds", "300"]
 TYPING = ["--model", "default"]
 TYPING_97M = [
     "--model", "97m", "--files", "6", "--keystrokes", "20", "--peer-keystrokes", "3",
