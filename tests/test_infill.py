@@ -54,6 +54,14 @@ def test_encoded_corruption_is_reversible(tokenizer: Tokenizer, text: str, seed:
         assert infill.decode_corrupted(ids, tokenizer, sentinels) == corrupted
         assert ids.count(sentinels.end_of_middle) == len(corrupted.spans)
         assert ids[-1] == sentinels.end_of_text
+        alias = tokenizer.special(infill.ALIAS)
+        short = infill.encode_corrupted(corrupted, tokenizer, sentinels, alias)
+        assert len(short) == len(ids) - 2
+        assert infill.decode_corrupted(short, tokenizer, sentinels, alias) == corrupted
+        flags, after = infill.in_answer(ids, sentinels), short.index(alias) + 1
+        short_flags = infill.in_answer(short, sentinels, alias)
+        assert short_flags.index(True) == after
+        assert sum(flags) == sum(short_flags) + 1  # `<mask_1>` is part of the alias
 
 
 def test_the_same_seed_gives_the_same_corruption(source_texts: list[str]) -> None:

@@ -159,15 +159,18 @@ def write(
     *,
     dtype: torch.dtype = torch.float32,
     infill: Mapping[str, str] | None = None,
+    marks: Mapping[str, str] | None = None,
 ) -> None:
     """Write a model's files into an existing folder.
 
-    `state` holds its tensors by name; `infill` is noted in the config, see `Format.of`.
+    `state` holds its tensors by name; `infill` and `marks` are noted in the config, the latter as
+    its table `codegen25`, see `Format.of` and `instruct.is_instruct`.
     """
     tensors = {
         name: state[name].detach().to("cpu", dtype).contiguous() for name in config.tensors()
     }
-    raw = config_json(config, tokenizer, dtype) | ({"infill": dict(infill)} if infill else {})
+    noted = {"infill": dict(infill or {}), "codegen25": dict(marks or {})}
+    raw = config_json(config, tokenizer, dtype) | {k: table for k, table in noted.items() if table}
     try:
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     except SafetensorError as error:

@@ -22,6 +22,9 @@ END_OF_TEXT = "<|endoftext|>"
 SEPARATOR = "<sep>"
 END_OF_MIDDLE = "<eom>"
 FIM = ("<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>")
+ALIAS = FIM[1]
+"""One token for `<|endoftext|> <sep> <mask_1>`, as `Corruption.alias` trains it: runtimes whose infill
+request has room for one token before the middle (llama.cpp's) can ask a model that knows it."""
 OUR_FIM = {"prefix": FIM[0], "suffix": FIM[2], "middle": FIM[1]}
 """What `config.json` names as `infill` for a model of ours trained by fill-in-the-middle."""
 STRUCTURE = (
@@ -149,6 +152,7 @@ class Corruption:
     line_end        spans from inside a line, or from its first letter, to the line's end: what an
                     editor asks for most.
     line_start      spans from a line start to anywhere.
+    alias           of the corrupted documents, how many open their answers with `ALIAS`.
     stop_at_line    of the documents with one span from their start or a line's: how many of the
                     spans end where a line does, before or after its newline. Cursors stand there;
                     from spans that end at any character a small model learns to end anywhere.
@@ -166,13 +170,14 @@ class Corruption:
     line_end: float = 0.3
     line_start: float = 0.1
     stop_at_line: float = 0.6
+    alias: float = 0.0
 
     def __post_init__(self) -> None:
         low, high = self.mask_ratio
         shares = (
             self.rate, self.document_start, self.anchored, self.document_start + self.anchored,
             self.whole_lines, self.line_end, self.line_start, self.stop_at_line,
-            self.whole_lines + self.line_end + self.line_start,
+            self.whole_lines + self.line_end + self.line_start, self.alias,
         )  # fmt: skip
         if not (0 <= low <= high <= 1) or not all(0 <= share <= 1 for share in shares):
             raise UserError("corruption: shares and their sums lie between 0 and 1")
@@ -293,15 +298,24 @@ def _log_uniform(rng: Random, low: float, high: float) -> float:
     return math.exp(rng.uniform(math.log(low), math.log(max(low, high))))
 
 
-def encode_corrupted(corrupted: Corrupted, tokenizer: Encoder, sentinels: Sentinels) -> list[int]:
-    """Ids of a corrupted document, through its final `<|endoftext|>`."""
+def encode_corrupted(
+    corrupted: Corrupted, tokenizer: Encoder, sentinels: Sentinels, alias: int | None = None
+) -> list[int]:
+    """Ids of a corrupted document, through its final `<|endoftext|>`.
+
+    With `alias` this one id stands for the three that open the answers.
+    """
     ids = tokenizer.encode(corrupted.kept[0])
     for sentinel, kept in zip(sentinels.masks, corrupted.kept[1:], strict=False):
         ids += [sentinel, *tokenizer.encode(kept)]
-    ids += [sentinels.end_of_text, sentinels.separator]
+    answers: list[int] = []
     for sentinel, span in zip(sentinels.masks, corrupted.spans, strict=False):
-        ids += [sentinel, *tokenizer.encode(span), sentinels.end_of_middle]
-    return [*ids, sentinels.end_of_text]
+        answers += [sentinel, *tokenizer.encode(span), sentinels.end_of_middle]
+    if alias is None:
+        answers[:0] = [sentinels.end_of_text, sentinels.separator]
+    else:
+        answers[:1] = [alias]
+    return [*ids, *answers, sentinels.end_of_text]
 
 
 def encode_fim(
@@ -318,26 +332,29 @@ def encode_fim(
     return [*ids, *middle, end_of_text]
 
 
-def decode_corrupted(ids: Sequence[int], tokenizer: Encoder, sentinels: Sentinels) -> Corrupted:
+def decode_corrupted(
+    ids: Sequence[int], tokenizer: Encoder, sentinels: Sentinels, alias: int | None = None
+) -> Corrupted:
     """The inverse of `encode_corrupted`."""
-    border = ids.index(sentinels.separator)
-    kept = _split(ids[: border - 1], sentinels.masks)
-    spans = _split(ids[border + 1 : -1], sentinels.masks)[1:]
+    if alias in ids:
+        border = ids.index(alias)
+        kept, answers = ids[:border], ids[border + 1 : -1]
+    else:
+        border = ids.index(sentinels.separator)
+        kept, answers = ids[: border - 1], ids[border + 2 : -1]
     return Corrupted(
-        kept=tuple(tokenizer.decode(part) for part in kept),
-        spans=tuple(tokenizer.decode(part[:-1]) for part in spans),
+        kept=tuple(tokenizer.decode(part) for part in _split(kept, sentinels.masks)),
+        spans=tuple(tokenizer.decode(part[:-1]) for part in _split(answers, sentinels.masks)),
     )
 
 
-def in_answer(
-    ids: Sequence[int], sentinels: Sentinels, fim: FimSentinels | None = None
-) -> list[bool]:
+def in_answer(ids: Sequence[int], sentinels: Sentinels, middle: int | None = None) -> list[bool]:
     """Which ids of a row belong to answers: all from after a `<sep>` through the document's end.
 
-    With `fim`, the sentinel of the middle opens one too.
+    `middle` opens one too: the sentinel of fill-in-the-middle, or the alias.
     """
     inside, found = False, []
-    openers = {sentinels.separator, *((fim.middle,) if fim else ())}
+    openers = {sentinels.separator, middle}
     for i in ids:
         found.append(inside)
         inside = i in openers or (inside and i != sentinels.end_of_text)
@@ -385,6 +402,7 @@ class Format:
     span: Sentinels | None = None
     fim: FimSentinels | None = None
     first: Layout = Layout.PSM
+    alias: int | None = None
 
     @classmethod
     def of(cls, tokenizer: Encoder, config: Mapping[str, Any] | None = None) -> Format:
@@ -392,7 +410,8 @@ class Format:
 
         `config["infill"]` may name the sentinels ({"prefix", "suffix", "middle"}, optional "ends"
         and the "layout" that was trained, psm or spm), and then rules out span corruption;
-        otherwise the spellings of the known families are looked for.
+        otherwise the spellings of the known families are looked for. `config["codegen25"]["alias"]`
+        is the token that a model of ours takes for the opening of its answer.
         """
         config = config or {}
         eos = config.get("eos_token_id")
@@ -413,7 +432,10 @@ class Format:
         # Our vocabularies reserve StarCoder's tokens too, but our models were not trained on them.
         fim = None if span else _fim_sentinels(tokenizer, named)
         first = Layout.SPM if named.get("layout") == Layout.SPM else Layout.PSM
-        return cls(frozenset(ends), span, fim, first)
+        marks = config.get("codegen25")
+        alias = marks.get("alias") if isinstance(marks, Mapping) else None
+        alias = tokenizer.special(alias) if isinstance(alias, str) and span else None
+        return cls(frozenset(ends), span, fim, first, alias)
 
     @property
     def ends_of_span(self) -> frozenset[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,20 @@ def test_keys(folder: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
     assert found["llama.attention.layer_norm_rms_epsilon"] == pytest.approx(1e-6)
     assert "llama.attention.key_length" not in found
     assert not any("fim" in key for key in found)  # reserved, never trained
+
+
+def test_llama_cpps_infill_finds_the_sentinels_of_a_model_that_knows_the_alias(
+    folder: Path, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    known = tmp_path / "known"
+    shutil.copytree(folder, known)
+    raw = json.loads((known / CONFIG_JSON).read_text())
+    (known / CONFIG_JSON).write_text(json.dumps(raw | {"codegen25": {"alias": "<fim_middle>"}}))
+    gguf.write(known, tmp_path / "m.gguf", "f32")
+    found = fields(tmp_path / "m.gguf")
+    names = {"pre": "<|endoftext|>", "suf": "<mask_1>", "mid": "<fim_middle>"}
+    for key, name in names.items():
+        assert found[f"tokenizer.ggml.fim_{key}_token_id"] == tokenizer.special(name)
 
 
 def test_every_id_has_its_spelling_and_type(

@@ -177,6 +177,24 @@ def test_a_corpus_that_was_moved_is_the_same_and_one_that_was_changed_is_not(
         trainer(recipe, "m", corpus=str(moved))
 
 
+def test_the_config_says_what_a_model_of_ours_knows(recipe: Path) -> None:
+    def marks(out: str) -> object:
+        return json.loads((recipe.parent / out / "config.json").read_text()).get("codegen25")
+
+    trainer(recipe, "plain", stop_after="1").run()
+    trainer(recipe, "alias", stop_after="1", corruption__alias="0.2").run()
+    alias = str(recipe.parent / "alias")
+    trainer(recipe, "after", stop_after="1", init=alias, tokenizer=f"{alias}/tokenizer.json").run()
+    pairs = recipe.parent / "asked.jsonl"
+    pairs.write_text("\n".join(f'{{"prompt": "{i} =", "response": "{i}"}}' for i in range(8)))
+    trainer(recipe, "chat", stop_after="1", pairs=str(pairs)).run()
+    assert marks("plain") is None
+    assert marks("alias") == marks("after") == {"alias": "<fim_middle>"}
+    assert marks("chat") == {"chat": "alpaca"}
+    form = directory.Directory.read(recipe.parent / "after").form
+    assert form.alias is not None and form.span is not None and form.fim is None
+
+
 def test_other_pairs_are_other_data(recipe: Path) -> None:
     pairs = recipe.parent / "pairs.jsonl"
     rows = [json.dumps({"prompt": f"{i} = ", "response": f"{i}"}) for i in range(30)]

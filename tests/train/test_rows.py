@@ -84,6 +84,24 @@ def test_every_corrupted_piece_is_a_piece_of_one_document(rows: Rows, shard: Tex
     assert corrupted_pieces > len(rows) / 2
 
 
+def test_a_share_of_the_answers_opens_with_the_alias(
+    shard: TextShard, tokenizer: Tokenizer
+) -> None:
+    alias, separator = tokenizer.special("<fim_middle>"), tokenizer.special("<sep>")
+    shares = {}
+    for share in (0.0, 0.5, 1.0):
+        rows = Rows(shard, tokenizer, LENGTH, Corruption(rate=1.0, alias=share), seed=1)
+        ids = [i for row in range(len(rows)) for i in rows.ids(row, 0)]
+        shares[share] = ids.count(alias) / (ids.count(alias) + ids.count(separator))
+        parts = [part for row in range(len(rows)) for part in rows.corrupted(row, 0)]
+        for corrupted, part in parts:
+            if corrupted:
+                assert decode_corrupted(part, tokenizer, rows.sentinels, alias) == corrupted
+    assert shares[0.0] == 0
+    assert 0.3 < shares[0.5] < 0.7
+    assert shares[1.0] == 1
+
+
 def test_corruption_is_a_function_of_seed_epoch_and_row(rows: Rows) -> None:
     assert rows.ids(3, epoch=0) == rows.ids(3, epoch=0)
     assert [rows.ids(i, 0) for i in range(9)] != [rows.ids(i, 1) for i in range(9)]

@@ -24,7 +24,8 @@ from codegen25 import __version__, checkpoint, device, directory
 from codegen25.config import ModelConfig
 from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
-from codegen25.infill import OUR_FIM
+from codegen25.infill import ALIAS, OUR_FIM
+from codegen25.instruct import MARK
 from codegen25.model import Llama, initialize
 from codegen25.seal import fault, seal
 from codegen25.tokenizer import Tokenizer
@@ -106,6 +107,9 @@ class Trainer:
         self.end = min(self.steps, recipe.stop_after or self.steps)
         config = recipe.shape.config(self.tokenizer.vocab_size)
         room.require(recipe, config, self.dtype, self.device, self.world)
+        knows_alias = start is not None and start.form.alias is not None
+        self.alias = bool(recipe.objective.kind == "infill" and recipe.corruption.alias)
+        self.alias = self.alias or knows_alias
         self.model = self._build(config, start)
         self.optimizers = optimizer.build(self.model, recipe.optimizer)
         self.average = (
@@ -429,6 +433,7 @@ class Trainer:
         checkpoint.write(
             folder, self.model.config, weights, self.tokenizer,
             dtype=getattr(torch, self.recipe.save_dtype), infill=self.infill,
+            marks=self.marks,
         )  # fmt: skip
         (folder / directory.FACTS).write_text(json.dumps(self.facts(), indent=1) + "\n")
 
@@ -437,6 +442,12 @@ class Trainer:
         """The sentinels that `config.json` has to name: of a baseline's fill-in-the-middle."""
         kind = self.recipe.objective.kind
         return {**OUR_FIM, "layout": kind} if kind in ("psm", "spm") else None
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What else `config.json` says of a model of ours: it chats, it knows the alias."""
+        chats = MARK if self.recipe.pairs else {}
+        return chats | ({"alias": ALIAS} if self.alias else {})
 
     def facts(self) -> dict[str, Any]:
         """How the weights came about."""

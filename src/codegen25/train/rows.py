@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
 from codegen25.infill import (
+    ALIAS,
     METADATA,
     Corrupted,
     Corruption,
@@ -59,7 +60,8 @@ class Rows:
         self.objective = objective or Objective()
         fim = self.objective.kind in ("psm", "spm")
         self.fim = FimSentinels.ours(tokenizer) if fim else None
-        if sentinels is None or (fim and self.fim is None):
+        self.alias = tokenizer.special(ALIAS)
+        if sentinels is None or (fim and self.fim is None) or (corruption.alias and not self.alias):
             raise UserError("the tokenizer lacks the infill sentinels; train one of ours")
         self.shard, self.tokenizer, self.sentinels = shard, tokenizer, sentinels
         self.length, self.corruption, self.seed = length, corruption, seed
@@ -122,16 +124,18 @@ class Rows:
         header = self._marked(piece.start, body)
         most = 1 if self.fim else min(self.corruption.max_spans, len(self.sentinels.masks))
         corrupted = corrupt(self.shard.slice(body, piece.end), rng, self.corruption, most)
+        share = self.corruption.alias
+        alias = self.alias if share and rng.random() < share else None
         while corrupted is not None:
-            ids = header + self._encode(corrupted)
+            ids = header + self._encode(corrupted, alias)
             if len(ids) <= room:
                 return corrupted, ids
             corrupted = _fewer(corrupted, rng)
         return None
 
-    def _encode(self, corrupted: Corrupted) -> list[int]:
+    def _encode(self, corrupted: Corrupted, alias: int | None) -> list[int]:
         if self.fim is None:
-            return encode_corrupted(corrupted, self.tokenizer, self.sentinels)
+            return encode_corrupted(corrupted, self.tokenizer, self.sentinels, alias)
         end, layout = self.sentinels.end_of_text, Layout(self.objective.kind)
         return encode_fim(corrupted, self.tokenizer, self.fim, end, layout)
 
@@ -148,7 +152,7 @@ class Rows:
         answers = np.zeros(self.length, dtype=np.bool_)
         inputs[: len(ids) - 1] = ids[:-1]
         targets[: len(ids) - 1] = ids[1:]
-        answers[: len(ids) - 1] = in_answer(ids, self.sentinels, self.fim)[1:]
+        answers[: len(ids) - 1] = in_answer(ids, self.sentinels, self.alias)[1:]
         if self.objective.noise:
             self._add_noise(inputs, index, epoch)
         return inputs, targets, answers
