@@ -23,8 +23,8 @@ SEPARATOR = "<sep>"
 END_OF_MIDDLE = "<eom>"
 FIM = ("<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>")
 ALIAS = FIM[1]
-"""One token for `<|endoftext|> <sep> <mask_1>`, as `Corruption.alias` trains it: runtimes whose infill
-request has room for one token before the middle (llama.cpp's) can ask a model that knows it."""
+"""One token for `<|endoftext|> <sep> <mask_1>`, as `Corruption.alias` trains it: runtimes whose
+infill request has room for one token before the middle (llama.cpp's) can ask who knows it."""
 OUR_FIM = {"prefix": FIM[0], "suffix": FIM[2], "middle": FIM[1]}
 """What `config.json` names as `infill` for a model of ours trained by fill-in-the-middle."""
 STRUCTURE = (

@@ -114,7 +114,7 @@ def _special_ids(form: Format, raw: Mapping[str, Any], path: Path) -> dict[str, 
     if form.span:
         ids["eom_token_id"] = form.span.end_of_middle
     if form.span and form.alias is not None:
-        # A document follows the end of another, and its hole stands where llama.cpp's suffix begins.
+        # A document follows the end of another; its hole is where llama.cpp's suffix begins.
         ids["fim_pre_token_id"] = form.span.end_of_text
         ids["fim_suf_token_id"] = form.span.masks[0]
         ids["fim_mid_token_id"] = form.alias
