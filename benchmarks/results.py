@@ -172,7 +172,7 @@ def sections(
         ),
         "throughput": Section(
             "Samples for an evaluation",
-            "200 answers of 64 tokens to each of 16 prompts at temperature 0.8, one process.",
+            "200 answers of 64 tokens to each of 16 prompts at temperature 0.8, top-p 0.95.",
             "codegen25 bench throughput HumanEval.jsonl.gz --peers-python peers/bin/python",
             [*cli, "bench", "throughput", str(problems), "--peers-python", peers],
         ),

@@ -1,7 +1,8 @@
 """Samples for an evaluation: many answers to each of many prompts, beside transformers' generate.
 
-The same prompts, count of samples, temperature and length; ends are not heeded, so both write as
-many tokens. Run by itself, this file is the peer: it needs torch and transformers alone.
+The same prompts, count of samples, temperature, top-p and length; ends are not heeded, so both
+write as many tokens. Ours in one process, and in one a core, as `eval` asks a small model (the
+start of the processes is counted). Run by itself, this file is the peer: it needs torch and transformers alone.
 """
 
 from __future__ import annotations
@@ -10,8 +11,14 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from codegen25.sample.engine import Engine
+    from codegen25.sample.request import Request
 
 NEW, BATCH = 64, 32
 
@@ -38,6 +45,7 @@ def table(
     """Tokens a second by engine."""
     from codegen25.bench.elsewhere import answer
     from codegen25.evaluate.data import read
+    from codegen25.evaluate.processes import in_processes
     from codegen25.infill import Layout, Prompt
     from codegen25.models import resolve
     from codegen25.sample.engine import Engine, Settings
@@ -54,15 +62,19 @@ def table(
         endless = frozenset([engine.runner.config.vocab_size])
         asked = [
             Request(
-                Prompt(each, endless, Layout.CAUSAL), NEW, Sampling(0.8), f"{i}/{k}",
+                Prompt(each, endless, Layout.CAUSAL), NEW, Sampling(0.8, 0.95), f"{i}/{k}",
                 priority=Priority.BATCH,
             )
             for i, each in enumerate(ids)
             for k in range(samples)
         ]  # fmt: skip
         begun = time.perf_counter()
-        tokens = sum(completion.tokens for _, completion in engine.answer_all(asked))
-        rows.append(_row(f"ours {kind}", tokens, time.perf_counter() - begun))
+        tokens = sum(_tokens(engine, asked, None))
+        rows.append(_row(f"ours {kind}, one process", tokens, time.perf_counter() - begun))
+        load = partial(Engine.load, folder, Settings("cpu", kind, 1))
+        begun = time.perf_counter()
+        tokens = sum(in_processes(load, _tokens, asked, None, threads))
+        rows.append(_row(f"ours {kind}, {threads} processes", tokens, time.perf_counter() - begun))
     order = {"folder": str(folder), "ids": ids, "samples": samples, "threads": threads}
     found = answer(peers_python, __file__, json.dumps(order))
     if "missing" in found:
@@ -70,6 +82,11 @@ def table(
     else:
         rows.append(_row("transformers generate, float32", found["tokens"], found["seconds"]))
     return rows
+
+
+def _tokens(engine: Engine, asked: Sequence[Request], _: None) -> Iterator[int]:
+    """How many tokens each answer took."""
+    return (completion.tokens for _, completion in engine.answer_all(asked))
 
 
 def _row(engine: str, tokens: int, seconds: float) -> dict[str, Any]:
