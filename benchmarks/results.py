@@ -230,7 +230,9 @@ def sections(
 def measured(section: Section) -> str:
     """The section's Markdown: what it is, its command, its conditions, what the command printed."""
     print(section.shown, file=sys.stderr, flush=True)
-    done = subprocess.run(section.command, check=True, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(section.command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    if done.returncode:
+        sys.exit(f"{section.title}: exit code {done.returncode}; docs/results.md stays as it was")
     output = done.stdout.strip().replace("\n## ", "\n### ")
     return (
         f"## {section.title}\n\n{section.note}\n\n`{section.shown}`\n\n{conditions()}\n\n{output}\n"
