@@ -2,7 +2,8 @@
 
 The same prompts, count of samples, temperature, top-p and length; ends are not heeded, so both
 write as many tokens. Ours in one process, and in one a core, as `eval` asks a small model (the
-start of the processes is counted). Run by itself, this file is the peer: it needs torch and transformers alone.
+start of the processes is counted). Run by itself, this file is the peer: it needs torch and
+transformers alone.
 """
 
 from __future__ import annotations
