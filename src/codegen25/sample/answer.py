@@ -11,24 +11,39 @@ from codegen25.errors import UserError
 from codegen25.sample.cache import Slot
 from codegen25.sample.drafting import Lookup
 from codegen25.sample.healing import Forced, Vocabulary
-from codegen25.sample.request import Completion, Handle, Piece, TokenLogprobs
+from codegen25.sample.request import Completion, Handle, Piece, Request, TokenLogprobs
 from codegen25.sample.sampling import COLD, adjust, draw, logprobs, uniforms
 from codegen25.sample.stopping import Stopper
 from codegen25.tokenizer import Tokenizer
 
 
 class Answer:
-    """Made when a request is admitted; `pending` are the ids to compute next."""
+    """Made when a request is admitted; `pending` are the ids to compute next.
+
+    `prefilling` is whether they are a prompt's, or one's and an answer's that gave way. Prompt and
+    answer take at most `context` ids.
+    """
+
+    slot: Slot
+    pending: list[int]
+    prefilling: bool
 
     def __init__(
-        self, handle: Handle, slot: Slot, tokenizer: Tokenizer, vocabulary: Vocabulary | None
+        self,
+        handle: Handle,
+        slot: Slot,
+        tokenizer: Tokenizer,
+        vocabulary: Vocabulary | None,
+        context: int,
     ) -> None:
         request = handle.request
-        self.handle, self.request, self.slot = handle, request, slot
-        self.prompt = request.prompt.ids or [min(request.prompt.ends)]
+        self.handle, self.request = handle, request
+        self.prompt = prompt_of(request)
         self.ids: list[int] = []
+        self._unshown = 0
+        self._room = context - len(self.prompt)
         self.cached = slot.length
-        self.pending = self.prompt[slot.length :]
+        self.go_on(slot)
         self.drafted = self.accepted = 0
         self._lookup: Lookup | None = None
         self._simple = not request.sampling.adjusts and not request.sampling.logprobs
@@ -44,10 +59,10 @@ class Answer:
             self._forced = Forced(request.forced, vocabulary)
             self._hidden = self._forced.text_cut
 
-    @property
-    def prefilling(self) -> bool:
-        """Whether the prompt is not computed yet."""
-        return not self.ids
+    def go_on(self, slot: Slot) -> None:
+        """Begin, or take up again what gave way, with a slot that holds some of it."""
+        self.slot, self.prefilling = slot, True
+        self.pending = [*self.prompt, *self.ids][slot.length :]
 
     @property
     def plain(self) -> bool:
@@ -62,7 +77,7 @@ class Answer:
     @property
     def left(self) -> int:
         """Ids that may still be written."""
-        return self.request.max_tokens - len(self.ids)
+        return min(self.request.max_tokens + self._unshown, self._room) - len(self.ids)
 
     @property
     def undrafted(self) -> bool:
@@ -72,7 +87,8 @@ class Answer:
     @cached_property
     def uniforms(self) -> list[float]:
         """All draws' numbers."""
-        return uniforms(self.request.sampling.seed, self.request.key, self.request.max_tokens)
+        most = self.request.max_tokens + len(self.request.forced)
+        return uniforms(self.request.sampling.seed, self.request.key, most)
 
     @property
     def uniform(self) -> float:
@@ -104,11 +120,14 @@ class Answer:
         """Add an id. At the answer's end: the stop reason, and the rule that had enough."""
         if self.first is None:
             self.first = time.perf_counter()
+        self.prefilling = False
         self.ids.append(token)
         if self._lookup is not None:
             self._lookup.extend(token)
         if self._forced is not None:
-            self._forced.take(token)
+            if self._forced.take(token):
+                self._unshown += 1
+                self._logprobs.clear()
             if self._forced.done:
                 self._forced = None
         if token in self.request.prompt.ends:
@@ -121,7 +140,7 @@ class Answer:
             enough = self.request.enough
             if enough is not None and enough(self.handle.text):
                 return "stop", "enough"
-        return ("length", None) if len(self.ids) >= self.request.max_tokens else None
+        return ("length", None) if self.left <= 0 else None
 
     def finish(self, reason: str, rule: str | None) -> None:
         """Show what was held back and tell the handle."""
@@ -131,7 +150,7 @@ class Answer:
         completion = Completion(
             text=self.handle.text + rest,
             stop_reason=reason,
-            tokens=len(self.ids),
+            tokens=len(self.ids) - self._unshown,
             prompt_tokens=len(self.request.prompt.ids),
             prefill_ms=round(1000 * (first - self.handle.asked), 2),
             decode_ms=round(1000 * (end - first), 2),
@@ -151,6 +170,17 @@ class Answer:
             text = text[cut:]
         if final := self._stopper.push(text):
             self.handle.emit(Piece(final))
+
+
+def prompt_of(request: Request) -> list[int]:
+    """A request's prompt; an empty one is a sentinel."""
+    return request.prompt.ids or [min(request.prompt.ends)]
+
+
+def room_of(request: Request, context: int) -> int:
+    """Ids that prompt and answer may take of a context."""
+    prompt = len(prompt_of(request))
+    return prompt + max(1, min(request.max_tokens + len(request.forced), context - prompt))
 
 
 def require_ids(ids: list[int], vocab_size: int) -> None:

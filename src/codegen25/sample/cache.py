@@ -6,7 +6,7 @@ Tokens themselves are compared, never hashes alone, and only with what the same 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,8 +84,7 @@ class Cache:
         all of it but for `reserve` bytes. So many bytes of what typing left last are not evicted,
         unless there is no room for the request alone beside them.
         """
-        context = self.runner.config.max_position_embeddings
-        capacity = max(capacity, min(-(-capacity // STEP) * STEP, context))
+        capacity = self._rounded(capacity)
         need, busy = self.runner.bytes_of(capacity), self._busy
         if busy and reserve and busy + need + reserve > self.bound:
             return None
@@ -118,6 +117,20 @@ class Cache:
     def clear(self) -> None:
         """Forget all that is not in use."""
         self.slots = [slot for slot in self.slots if slot.busy]
+
+    def fits(self, capacity: int, but: Collection[Slot] = ()) -> bool:
+        """Whether those in use, `but` some, leave room for one more when all others are evicted."""
+        busy = sum(slot.keys.bytes for slot in self.slots if slot.busy and slot not in but)
+        return not busy or busy + self.runner.bytes_of(self._rounded(capacity)) <= self.bound
+
+    def spares(self, capacity: int) -> bool:
+        """Whether one more has room beside those in use and what typing left."""
+        taken = sum(s.keys.bytes for s in self.slots if s.busy or s.priority is Priority.TYPING)
+        return taken + self.runner.bytes_of(self._rounded(capacity)) <= self.bound
+
+    def _rounded(self, capacity: int) -> int:
+        context = self.runner.config.max_position_embeddings
+        return max(capacity, min(-(-capacity // STEP) * STEP, context))
 
     @property
     def _busy(self) -> int:

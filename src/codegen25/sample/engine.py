@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from codegen25 import memory
 from codegen25.directory import Directory
 from codegen25.errors import UserError
 from codegen25.infill import Format, Prompt, compose_holes
+from codegen25.sample.admission import PATIENCE
 from codegen25.sample.answer import require_ids
 from codegen25.sample.cache import Cache
 from codegen25.sample.load import runner_for
@@ -29,13 +31,13 @@ from codegen25.sample.request import (
     Request,
     TokenLogprobs,
 )
-from codegen25.sample.runner import Keys, Run, Runner
+from codegen25.sample.runner import Fixed, Keys, Run, Runner
 from codegen25.sample.sampling import logprobs
 from codegen25.sample.scheduler import Scheduler
 from codegen25.tokenizer import Tokenizer
 
 CACHE_SHARE, MOST_CACHE = 0.25, 1 << 30
-"""Keys and values take at most this share of the free memory and at most so many bytes."""
+"""Keys and values take at most this share of a CPU's free memory and at most so many bytes."""
 SCORED = 64
 """Ids that are scored in one pass; others may ask between two."""
 
@@ -66,7 +68,10 @@ class Engine(Loop):
         # Rows of the embedding that no token has, and control tokens that end nothing.
         spare = range(tokenizer.vocab_size, runner.config.vocab_size)
         never = {*tokenizer.special_ids, *spare} - form.ends_of_span
-        cache = Cache(runner, _bound(runner, cache_mb))
+        bound = _bound(runner, cache_mb)
+        if isinstance(runner, Fixed):
+            runner.take(bound)
+        cache = Cache(runner, bound)
         super().__init__(Scheduler(runner, tokenizer, np.array(sorted(never), np.int64), cache))
 
     @classmethod
@@ -224,28 +229,48 @@ class Engine(Loop):
         if not 1 <= len(ids) <= self.context:
             raise UserError(f"{len(ids)} ids; the model takes 1 to {self.context}")
         found: list[TokenLogprobs] = []
-        with self._lent(len(ids), given_up) as keys:
-            for start in range(0, len(ids) - 1, SCORED):
-                if keys is None or given_up():
+        while len(found) < len(ids) - 1:
+            with self._lent(len(ids), given_up) as keys:
+                if keys is None or not self._score(keys, ids, top, given_up, found):
                     break
-                part = ids[start : min(start + SCORED, len(ids) - 1)]
-                with self.alone():
-                    rows = self.runner.forward([Run(keys, start, part, len(part))]).copy()
-                for row, token in zip(rows, ids[start + 1 :], strict=False):
-                    own, best = logprobs(row, token, top)
-                    found.append(TokenLogprobs(token, own, tuple(best)))
         return found
+
+    def _score(
+        self, keys: Keys, ids: Sequence[int], top: int, given_up: Callable[[], bool],
+        found: list[TokenLogprobs],
+    ) -> bool:  # fmt: skip
+        """Score what is not found yet until typing needs the memory; False for whoever gave up."""
+        for start in range(0, len(ids) - 1, SCORED):
+            if given_up():
+                return False
+            part = ids[start : min(start + SCORED, len(ids) - 1)]
+            wanted = len(part) if start >= len(found) else 0
+            with self.alone():
+                if self.scheduler.typing_waits:
+                    break
+                rows = self.runner.forward([Run(keys, start, part, wanted)]).copy()
+            for row, token in zip(rows, ids[start + 1 :], strict=False):
+                own, best = logprobs(row, token, top)
+                found.append(TokenLogprobs(token, own, tuple(best)))
+        return True
 
     @contextmanager
     def _lent(self, capacity: int, given_up: Callable[[], bool] = bool) -> Iterator[Keys | None]:
         """Keys of one's own within the bound, once the requests under way leave room for them;
         None for whoever gave up before."""
-        while True:
+        begun, own = time.perf_counter(), object()
+        try:
+            while True:
+                with self.alone():
+                    slot = None if self.scheduler.typing_waits else self.cache.lend(capacity)
+                    if slot is None and time.perf_counter() - begun >= PATIENCE:
+                        self.scheduler.lenders.add(own)
+                if slot is not None or given_up():
+                    break
+                self.advance()
+        finally:
             with self.alone():
-                slot = self.cache.lend(capacity)
-            if slot is not None or given_up():
-                break
-            self.advance()
+                self.scheduler.lenders.discard(own)
         try:
             yield slot.keys if slot is not None else None
         finally:
@@ -270,10 +295,15 @@ def _note(ended: deque[int], index: int, _: Handle) -> None:
 
 
 def _bound(runner: Runner, cache_mb: int) -> int:
-    """Bytes for keys and values; room for one whole context is the least."""
+    """Bytes for keys and values; room for one whole context is the least.
+
+    Where none are given: what the runner has on a GPU, and a share of what is free on a CPU.
+    """
     if cache_mb < 0:
         raise UserError(f"cache is {cache_mb} MB; it is 0 (by what is free) or more")
     least = runner.bytes_of(runner.config.max_position_embeddings)
+    if not cache_mb and runner.device != "cpu":
+        return runner.most_bytes
     if not cache_mb:
         by_memory = min(MOST_CACHE, int(CACHE_SHARE * memory.available()))
         return min(runner.most_bytes, max(least, by_memory))

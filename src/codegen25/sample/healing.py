@@ -131,14 +131,19 @@ class Forced:
         restricted[ids] = logits[ids]
         return restricted
 
-    def take(self, token: int) -> None:
-        """Go on past a token; one that was not allowed is a ValueError."""
+    def take(self, token: int) -> bool:
+        """Go on past a token, and whether it spells what is forced and nothing else.
+
+        One that was not allowed is a ValueError.
+        """
         if not self._rest:
-            return
+            return False
         data = self._vocabulary.bytes_of(token) or b""
         if not data or not (self._rest.startswith(data) or data.startswith(self._rest)):
             raise ValueError(f"token {token} does not go on with {self._rest!r}")
+        inside = len(data) <= len(self._rest)
         self._rest = self._rest[len(data) :]
+        return inside
 
 
 def _token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:

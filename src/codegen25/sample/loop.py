@@ -120,7 +120,9 @@ class Loop:
         if self._thread is None:
             with self._lock:
                 if self._thread is None and (handle is None or not handle.done):
-                    self._step()
+                    busy = self._step()
+                    if not busy and handle is not None and not handle.done:
+                        time.sleep(0.001)  # it waits for what others hold
         elif news is not None:
             news.wait(0.05)
         elif handle is not None:
@@ -159,7 +161,7 @@ class Loop:
         try:
             return self.scheduler.step()
         except Exception as error:
-            # Whatever broke the pass, no request may wait for ever, and the next one may work.
+            # Whatever broke the step, no request may wait for ever, and the next one may work.
             self.scheduler.fail_all(error)
             self.cache.clear()
             return False

@@ -42,7 +42,8 @@ class Request:
     `max_tokens` 0 computes the prompt and nothing else. `key` names the draws together with the
     sampling's seed. `stops` judge the answer by what stands around it, `prefix` and `suffix`;
     `enough`, if given, is asked with the text so far and ends it. `forced` is text the answer must
-    begin with and that is not shown. After `budget` seconds the answer ends with what there is.
+    begin with and that is not shown, nor are ids counted that spell nothing else. After `budget`
+    seconds the answer ends with what there is.
     Keys and values are shared only among requests of one `owner`. With `draft`, tokens are guessed
     from the prompt and from `sources`, ids of other texts, the nearest first; it changes no answer.
     """
@@ -78,7 +79,8 @@ class Completion:
     """One answer. `stop_reason` is "end" when the model closed the span, "stop" when a rule had
     enough (`rule` names it), "length", "time" or "cancelled".
 
-    `tokens` counts generated ids, the end id included; `cached_tokens` those of the prompt that
+    `tokens` counts generated ids, the end id included and those left out that spell forced text
+    alone, as of `logprobs`; `cached_tokens` those of the prompt that
     were not computed. Times are milliseconds: `prefill_ms` up to the first token, `decode_ms` for
     the rest.
     """
@@ -115,6 +117,9 @@ class Handle:
         self.completion: Completion | None = None
         self.error: Exception | None = None
         self.cancelled = False
+        self.arrival = 0
+        self.short: float | None = None
+        """Of the engine: which it was to come, and since when no memory is found for it."""
         self._done = threading.Event()
         self._then: list[Callable[[Handle], None]] = []
 

@@ -71,6 +71,14 @@ class Runner(Protocol):
 
 
 @runtime_checkable
+class Fixed(Protocol):
+    """A runner that takes the memory of all sequences at once."""
+
+    def take(self, bound: int) -> None:
+        """Take it, once: about `bound` bytes, which are at most `most_bytes`."""
+
+
+@runtime_checkable
 class Striding(Protocol):
     """A runner that takes several greedy steps of one sequence in one call."""
 

@@ -1,7 +1,8 @@
 """A model computed by torch: any device, no compiler needed.
 
-One sequence alone is computed with shapes of its own. From a few on, every answer's next token is
-taken in one step of fixed shape over all rows, idle ones included, which a GPU replays as a graph.
+A sequence alone is mostly computed with shapes of its own. From a few on, every answer's next
+token is taken in one step of fixed shape over all rows, idle ones included, which a GPU replays as
+a graph.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from codegen25.sample.runner import Keys, Run
 ROWS = 32
 MOST_BYTES = 4 << 30
 """All rows' keys and values take at most this on a CPU."""
-FEW = 4
-"""From so many rows on a step of all of them is worth it."""
+FEW, LITTLE = 4, 1 << 30
+"""From so many rows on a step of all of them is worth it; on a GPU that replays it, from one on
+where all rows together take at most so many bytes, which each step reads."""
 
 
 class _Slots(Cache):
@@ -84,17 +86,25 @@ class TorchRunner:
         self.capacity = model.config.max_position_embeddings
         self._row_bytes = Cache(model.config, 1, self.capacity, weight.new_empty(0, device="meta"))
         self.rows = rows or self._affordable(weight)
-        # One more than are computed at once: a copy is made before its source is given up.
-        self.free = list(range(self.rows + 1))
         self.most_bytes = self.rows * self._row_bytes.store.nbytes
-        self.slots = _Slots(model.config, self.rows + 1, self.capacity, weight)
-        self._ids = torch.zeros(self.rows + 1, 1, dtype=torch.long, device=self._device)
+        self.free: list[int] = []
         self._graph: torch.cuda.CUDAGraph | None = None
         self._graph_logits: Tensor | None = None
 
     @property
     def name(self) -> str:
         return f"{self.kind} torch {torch.__version__}, {self._device}"
+
+    def take(self, bound: int) -> None:
+        """Take the memory of as many rows as `bound` bytes hold, at least one, and of one more:
+        a copy is made before its source is given up."""
+        self.rows = max(1, min(self.rows, bound // self._row_bytes.store.nbytes))
+        self.free = list(range(self.rows + 1))
+        weight = self.model.model.embed_tokens.weight
+        self.slots = _Slots(self.config, self.rows + 1, self.capacity, weight)
+        self._ids = torch.zeros(self.rows + 1, 1, dtype=torch.long, device=self._device)
+        little = self.device == "cuda" and self.slots.store.nbytes <= LITTLE
+        self._few = 1 if little else FEW
 
     def allocate(self, capacity: int) -> TorchKeys:
         if not self.free:
@@ -111,7 +121,7 @@ class TorchRunner:
     @torch.inference_mode()
     def forward(self, runs: Sequence[Run]) -> np.ndarray:
         single = [i for i, run in enumerate(runs) if len(run.ids) == run.wanted == 1]
-        together = set(single if len(single) >= FEW else ())
+        together = set(single if len(single) >= self._few else ())
         logits: list[Tensor | None] = [
             None if i in together else self._alone(run) for i, run in enumerate(runs)
         ]
