@@ -4,6 +4,7 @@ A source is what a user names; `tasks` cuts it into pieces that are read anywher
 """
 
 from codegen25.data.sources.archives import Archive
+from codegen25.data.sources.exercises import Exercises
 from codegen25.data.sources.folder import Folder
 from codegen25.data.sources.hub import HuggingFace
 from codegen25.data.sources.packages import Debian, Npm, Pip
@@ -21,6 +22,7 @@ __all__ = [
     "Archive",
     "Columns",
     "Debian",
+    "Exercises",
     "Folder",
     "HuggingFace",
     "Installed",

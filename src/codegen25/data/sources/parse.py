@@ -9,6 +9,7 @@ from typing import Any
 from codegen25 import settings
 from codegen25.data.sources import archives
 from codegen25.data.sources.archives import Archive
+from codegen25.data.sources.exercises import Exercises
 from codegen25.data.sources.folder import Folder
 from codegen25.data.sources.hub import HuggingFace
 from codegen25.data.sources.packages import Debian, Npm, Pip
@@ -30,6 +31,7 @@ KINDS: Mapping[str, type[Any]] = {
     "huggingface": HuggingFace,
     "commits": Commits,
     "issues": Issues,
+    "exercises": Exercises,
 }
 """The kinds of sources by the name that a recipe's table gives as `kind`."""
 
