@@ -102,3 +102,11 @@ def test_a_recipe_of_ours_goes_by_its_name(tmp_path: Path) -> None:
     assert find("mono-tiny").exists() and find(str(tmp_path / "x.toml")).name == "x.toml"
     with pytest.raises(UserError, match=r"no recipe 'mine'; .*mono-tiny"):
         find("mine")
+
+
+def test_a_folder_of_the_same_name_is_not_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "multi").mkdir()  # the corpus that the recipe itself names
+    monkeypatch.chdir(tmp_path)
+    assert find("multi").name == "multi.toml"

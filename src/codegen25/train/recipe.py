@@ -178,7 +178,7 @@ def find(name: str) -> Path:
     """A recipe's file: a path, or the name of one that comes with the package."""
     shipped = Path(str(files("codegen25"))) / "recipes" / f"{name}.toml"
     path = Path(name)
-    if path.suffix != ".toml" and not path.exists():
+    if path.suffix != ".toml" and not path.is_file():  # a corpus may stand there by the same name
         if not shipped.exists():
             known = sorted(each.stem for each in shipped.parent.glob("*.toml"))
             raise UserError(f"no recipe {name!r}; give a .toml file or one of {', '.join(known)}")
