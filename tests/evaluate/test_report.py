@@ -277,6 +277,10 @@ def test_a_journal_is_read_as_it_is_appended(humaneval_run: Path) -> None:
         ("random-span", "random-span"),
         ("HumanEval.jsonl.gz", "humaneval"),
         ("humaneval-instruct", "humaneval-instruct"),
+        ("HumanEvalPlus", "humaneval-plus"),
+        ("HumanEvalPlus-instruct", "humaneval-plus-instruct"),
+        ("Mbpp-instruct", "Mbpp-instruct"),
+        ("HumanEval-shell-instruct", "HumanEval-shell-instruct"),
         ("mbpp", "mbpp"),
     ],
 )
@@ -290,6 +294,15 @@ def test_a_benchmark_that_nobody_published_stands_too(tmp_path: Path) -> None:
     report.run([folder], folder)
     assert "## mbpp" in (folder / "report.md").read_text()
     assert endings.statuses([folders.read(folder)]) is None
+
+
+def test_more_inputs_are_another_benchmark(tmp_path: Path) -> None:
+    """What evalplus's inputs decide does not stand among rows of HumanEval."""
+    scores = {"benchmark": "HumanEvalPlus", "model": "m", "metrics": {"pass@1": {"value": 0.5}}}
+    folder = write(tmp_path / "m", {"scores.json": scores})
+    report.run([folder], folder)
+    before, title, after = (folder / "report.md").read_text().partition("## HumanEval+\n")
+    assert title and "**m**" not in before and "**m**" in after
 
 
 def test_published_rows_say_where_they_are_from() -> None:

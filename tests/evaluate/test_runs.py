@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import psutil
 import pytest
 from eval_helpers import infill_rows, records, server, whole_rows, write
 
@@ -20,8 +21,8 @@ from codegen25.errors import UserError
 from codegen25.evaluate.bits import Bits
 from codegen25.evaluate.evaluate import _bits, _samples
 from codegen25.evaluate.generate import Settings, Wanted, shown
-from codegen25.evaluate.judge import judge
-from codegen25.evaluate.metrics import echoes, overruns, pass_at
+from codegen25.evaluate.judge import forms, judge
+from codegen25.evaluate.metrics import echoes, ending_values, infill_metrics, overruns, pass_at
 from codegen25.evaluate.run_folder import RunFolder, opened
 from codegen25.evaluate.samples import Judged, Sample
 from codegen25.evaluate.sandbox import Sandbox
@@ -57,38 +58,48 @@ def command(*arguments: object) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_a_run_that_was_killed_goes_on(model_dir: Path, tasks: Path, tmp_path: Path) -> None:
-    """Killed for good while it writes samples; the samples are those of a run in peace."""
-    asked = ("humaneval", "--data", tasks, "--model", model_dir, *SAMPLED)
-    once = ("--workers", 2, "--out", tmp_path / "peace")
-    peace = command(*asked, *once)
-    file = tmp_path / "killed/samples.jsonl"
-    process = command(*asked, "--workers", 1, "--out", tmp_path / "killed")
+@pytest.fixture(scope="module")
+def peace(model_dir: Path, tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("peace")
+    process = command("humaneval", "--data", tasks, "--model", model_dir, *SAMPLED,
+                      "--workers", 2, "--out", folder)  # fmt: skip
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "workers"), [("samples.jsonl", 1), ("samples.jsonl", 2), ("verdicts.jsonl", 2)]
+)
+def test_a_run_that_was_killed_goes_on(
+    model_dir: Path, tasks: Path, tmp_path: Path, peace: Path, name: str, workers: int
+) -> None:
+    """Killed for good while it writes; the samples and scores are those of a run in peace."""
+    asked = ("humaneval", "--data", tasks, "--model", model_dir, *SAMPLED, "--workers", workers,
+             "--out", tmp_path)  # fmt: skip
+    file = tmp_path / name
+    process = command(*asked)
     while not file.exists() or file.read_bytes().count(b"\n") < 17:
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.002)
+    helpers = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert 17 <= file.read_bytes().count(b"\n") < 240
+    assert len(helpers) >= (workers if workers > 1 or name == "verdicts.jsonl" else 0)
+    _, alive = psutil.wait_procs(helpers, timeout=30)
+    assert alive == []
+    lines = file.read_bytes().split(b"\n")[:-1]
+    assert len(lines) >= 17 and (len(lines) < 240 or name == "verdicts.jsonl")
     with file.open("a") as half:
         half.write('{"task_id": "HumanEval/0", "sam')
-    before = by_key_of_whole_lines(file)
-    last = command(*asked, "--workers", 1, "--out", tmp_path / "killed")
+    last = command(*asked)
     _, said = last.communicate()
     assert last.returncode == 0, said
-    _, said = peace.communicate()
-    assert peace.returncode == 0, said
-    found, undisturbed = by_key(tmp_path / "killed"), by_key(tmp_path / "peace")
-    assert len(found) == 240 and found == undisturbed
-    assert all(found[key] == row for key, row in before.items())
-    scores = [json.loads((tmp_path / each / "scores.json").read_text()) for each in
-              ("killed", "peace")]  # fmt: skip
+    assert by_key(tmp_path) == by_key(peace) and len(by_key(peace)) == 240
+    assert file.read_bytes().split(b"\n")[: len(lines)] == lines
+    scores = [json.loads((each / "scores.json").read_text()) for each in (tmp_path, peace)]
     assert scores[0] == scores[1]
-
-
-def by_key_of_whole_lines(file: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
-    rows = [json.loads(line) for line in file.read_text().split("\n")[:-1]]
-    return {(row["task_id"], row["sample"], row["temperature"]): row for row in rows}
 
 
 def test_verdicts_that_were_cut_off_are_made_again(
@@ -265,6 +276,47 @@ def test_human_evals_samples_in_and_out(run: Run, tasks: Path, tmp_path: Path) -
     assert [{k: row[k] for k in ("task_id", "completion")} for row in results] == answers
 
 
+def test_samples_without_a_verdict_are_no_failures_elsewhere(run: Run, tmp_path: Path) -> None:
+    rows = whole_rows(2)
+    rows[1]["test"] = "def check(candidate:"
+    tasks = write(tmp_path / "tasks.jsonl", rows)
+    answers = [{"task_id": f"HumanEval/{i}", "completion": "    return 1\n"} for i in range(2)]
+    file = write(tmp_path / "mine.jsonl", answers)
+    code, out, err = run("eval", "score", file, "--data", tasks)
+    assert code == 0 and "| pass@1 | 100.00 %" in out and "1 of 2 samples have no verdict" in err
+    [row] = records(tmp_path / "mine.jsonl_results.jsonl")
+    assert row["task_id"] == "HumanEval/0" and row["passed"]
+    whole = [{"task_id": each["task_id"], "solution": ""} for each in rows]
+    file = write(tmp_path / "plus.jsonl", whole)
+    code, _, err = run("eval", "score", file, "--data", tasks)
+    assert code == 0 and "plus.jsonl: 1 of 2 samples have no verdict" in err
+    made = json.loads((tmp_path / "plus_eval_results.json").read_text())["eval"]
+    assert list(made) == ["HumanEval/0"]
+    file = write(tmp_path / "none.jsonl", answers[1:])
+    code, out, _ = run("eval", "score", file, "--data", tasks)
+    assert code == 0 and "verdicts were not reached (infra-error)" in out and "pass@" not in out
+
+
+def test_completions_and_whole_programs_in_one_file(run: Run, tasks: Path, tmp_path: Path) -> None:
+    """No row is lost: two completions and two programs, one of either passes."""
+    rows = [
+        {"task_id": "HumanEval/0", "completion": "    return 1\n"},
+        {"task_id": "HumanEval/0", "solution": "def one():\n    return 2\n"},
+        {"task_id": "HumanEval/1", "completion": "    return 1\n"},
+        {"task_id": "HumanEval/2", "solution": "def three():\n    return 3\n"},
+    ]
+    file = write(tmp_path / "mixed.jsonl", rows)
+    code, out, _ = run("eval", "score", file, "--data", tasks, "--json", "--out", tmp_path / "run")
+    scores = json.loads(out)
+    assert code == 0 and scores["samples"] == 4
+    assert scores["metrics"]["pass@1"]["value"] == pytest.approx((0.5 + 0 + 1) / 3)
+    assert scores["statuses"][scores["form"]] == {"passed": 2, "failed": 2}
+    report = (tmp_path / "run/report.md").read_text().replace("\\", "")
+    assert "| HumanEval/2 | 1 of 1 |" in report and "not decided" not in report
+    [*_, last] = records(tmp_path / "run/mixed.jsonl_results.jsonl")
+    assert last["passed"] and last["solution"]
+
+
 def test_evalpluss_samples_in_and_out(run: Run, tasks: Path, tmp_path: Path) -> None:
     rows = [
         {"task_id": "HumanEval/0", "solution": "def one():\n    return 1\n"},
@@ -355,9 +407,27 @@ def test_equal_programs_are_judged_once_and_trouble_is_no_failure(tasks: Path) -
 
 
 def test_what_an_infill_does_beyond_its_end() -> None:
-    assert echoes("x = 1\n    return x\n", "\n    return x\n")
-    assert not echoes("x = 1\n", "\n    return x\n") and not echoes("x = 1\n", "  \n")
+    suffix = "\n    return x\n"
+    assert echoes("x = 1\n    return x\n", suffix, "x = 1\n")
+    assert not echoes("x = 1\n", suffix, "x = 1\n") and not echoes("x = 1\n", "  \n", "")
+    twice = "    return x\n"  # the reference ends as the suffix begins
+    assert not echoes(twice, suffix, twice) and echoes(twice * 2, suffix, twice)
     assert overruns("a\nb\n", "a\n") and not overruns("a\n\n", "a\n") and overruns("ab\nc", "ab")
+
+
+def test_the_stop_gap_is_of_samples_with_both_verdicts() -> None:
+    """By hand: +1 of a sample that only its cut form passes, -1 of one that only all of it does."""
+    samples = [Sample(task, i, 0.0, "", "") for task, i in (("a", 0), ("a", 1), ("b", 0), ("c", 0))]
+    said = {("a", 0): ("passed", "failed"), ("a", 1): ("infra-error", "failed"),
+            ("b", 0): ("failed", "passed"), ("c", 0): ("passed", "infra-error")}  # fmt: skip
+    verdicts = [
+        Judged(task, i, 0.0, form, status)
+        for (task, i), both in said.items()
+        for form, status in zip(("oracle", "emitted"), both, strict=True)
+    ]
+    assert ending_values(samples, verdicts)["stop_gap"] == {"a": 1.0, "b": -1.0}
+    tasks = {each: read_row(infill_rows(1)[0]) for each in "abc"}
+    assert "stop_gap" not in infill_metrics(tasks, samples[1:2], verdicts)
 
 
 def test_the_instructed_prompt_ends_in_the_task(
@@ -376,12 +446,24 @@ def test_a_stripped_prompt_gives_its_newline_to_the_answer() -> None:
     task = read_row(whole_rows()[0])
     settings, whole = Settings(8), Settings(8, strip=False)
     assert shown(task, settings) + "\n" == shown(task, whole) == task.prompt
-    for written, kept in (("\n    return 1\n", "    return 1\n"), (" # x\n", " # x\n")):
-        assert Wanted(task, 0, 0.0).answered(written, "end", 3, settings).raw == kept
-        assert Wanted(task, 0, 0.0).answered(written, "end", 3, whole).raw == written
+    body = "    return 1\nx = 1\n"
+    for written, kept in (
+        (f"\n{body}", "\n    return 1\n"), (f" # x\n{body}", " # x\n    return 1\n"),
+        ("", ""), ("\n", "\n"), (body, "    return 1\n"),
+    ):  # fmt: skip
+        sample = Wanted(task, 0, 0.0).answered(written, "end", 3, settings)
+        assert (sample.raw, sample.completion, sample.stripped) == (written, kept, True)
+        assert Sample(**sample.record()) == sample
+        programs = forms(task, sample, emitted_too=True)
+        assert programs["emitted"].source == shown(task, settings) + written
+        assert programs["truncated"].source == shown(task, settings) + kept
+        sample = Wanted(task, 0, 0.0).answered(written, "end", 3, whole)
+        assert sample.raw == written and "stripped" not in sample.record()
+        assert forms(task, sample, emitted_too=True)["emitted"].source == task.prompt + written
     hole = read_row(infill_rows()[0])
     assert shown(hole, settings) == hole.prompt
-    assert Wanted(hole, 0, 0.0).answered("\nx", "end", 3, settings).raw == "\nx"
+    sample = Wanted(hole, 0, 0.0).answered("\nx", "end", 3, settings)
+    assert sample.raw == "\nx" and not sample.stripped
 
 
 def test_verdicts_are_human_evals_where_it_is_right() -> None:

@@ -150,7 +150,8 @@ def test_the_cache_is_where_data_is_looked_for(
     folder = tmp_path / "data/humaneval"
     folder.mkdir(parents=True)
     write(folder / "HumanEvalPlus.jsonl", PLUS)
-    assert data.load(None, "humaneval-plus").tasks[0].entry_point == "half"
+    found = data.load(None, "humaneval-plus")
+    assert found.tasks[0].entry_point == "half" and found.name == "HumanEvalPlus"
 
 
 SHELL = {
@@ -200,7 +201,8 @@ def test_a_shell_benchmark_from_samples_to_report(run: Run, tmp_path: Path) -> N
         (SHELL, "HumanEval-shell"),
         ({**SHELL, "name": "mbpp_3_is_not_prime", "language": "pl"}, "mbpp-perl"),
         (MBPP, "Mbpp"),
-        (PLUS, "HumanEval"),
+        (PLUS, "HumanEvalPlus"),
+        ({**PLUS, "task_id": "Mbpp/3"}, "MbppPlus"),
     ],
 )
 def test_a_set_has_a_name(row: dict[str, Any], name: str) -> None:

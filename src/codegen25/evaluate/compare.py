@@ -144,12 +144,13 @@ def compared(
         _values(side, count, temperature, common, infill, known)
         for side, count, temperature in zip((one, other), counts, temperatures, strict=True)
     ]
-    found = [
-        Difference(name, _mean(values[0][name], common), _mean(values[1][name], common), rate)
-        for name in values[0]
-        if name in values[1]
-        for rate in [paired(_of(values[0][name], common), _of(values[1][name], common), problems)]
-    ]
+    found = []
+    for name in (name for name in values[0] if name in values[1]):
+        both = [task for task in common if task in values[0][name] and task in values[1][name]]
+        if both:
+            first, second = (_of(each[name], both) for each in values)
+            rate = paired(first, second, problems)
+            found.append(Difference(name, _mean(first), _mean(second), rate))
     found += _of_bits(one, other, infill)
     passes = {
         task: (counts[0][task][1] / counts[0][task][0], counts[1][task][1] / counts[1][task][0])
@@ -199,13 +200,12 @@ def _of_bits(one: Side, other: Side, infill: bool) -> list[Difference]:
     return [Difference("bits_per_byte", first, second, clustered_ratio(rows))]
 
 
-def _of(values: Mapping[str, float], common: Sequence[str]) -> dict[str, float]:
-    return {task: values[task] for task in common if task in values}
+def _of(values: Mapping[str, float], tasks: Sequence[str]) -> dict[str, float]:
+    return {task: values[task] for task in tasks}
 
 
-def _mean(values: Mapping[str, float], common: Sequence[str]) -> float:
-    kept = _of(values, common).values()
-    return sum(kept) / max(1, len(kept))
+def _mean(values: Mapping[str, float]) -> float:
+    return sum(values.values()) / len(values)
 
 
 # ------------------------------------------------------------------------------------ shown

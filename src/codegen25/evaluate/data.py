@@ -28,7 +28,7 @@ ENDINGS = (".jsonl.gz", ".jsonl")
 
 @dataclass(frozen=True)
 class Benchmark:
-    """The tasks of one file. `name` is the set's as its task ids have it."""
+    """The tasks of one file. `name` is the set's: `Task.benchmark`."""
 
     name: str
     source: str

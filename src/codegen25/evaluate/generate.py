@@ -11,7 +11,7 @@ from typing import Protocol
 
 from codegen25.evaluate.samples import Sample
 from codegen25.evaluate.tasks import Task
-from codegen25.evaluate.truncate import truncate
+from codegen25.evaluate.truncate import completion
 from codegen25.instruct import question
 
 INSTRUCTION = "Create a Python script for this problem:"
@@ -24,7 +24,8 @@ class Settings:
 
     With `to_the_end` an answer is decoded on where nothing more of it would be kept. With `strip`
     a prompt that is continued is shown without the newline at its end, which an answer then
-    begins with: newline and indentation are often one token, which no model writes in two.
+    begins with: newline and indentation are often one token, which no model writes in two. The
+    program is what was shown and what was written, with nothing between.
     `weights` is the number type our engine computes with on a CPU.
     """
 
@@ -59,10 +60,10 @@ class Wanted:
 
     def answered(self, text: str, reason: str, tokens: int, settings: Settings) -> Sample:
         """The sample of an answer."""
-        text = continued(text, self.task, settings)
-        kept = truncate(text, settings.truncation, self.task)
-        task_id = self.task.task_id
-        return Sample(task_id, self.sample, self.temperature, text, kept, reason, tokens)
+        stripped = strips(self.task, settings)
+        kept = completion(text, settings.truncation, self.task, stripped=stripped)
+        place = self.task.task_id, self.sample, self.temperature
+        return Sample(*place, text, kept, reason, tokens, stripped=stripped)
 
 
 class Generator(Protocol):
@@ -78,18 +79,14 @@ class Generator(Protocol):
 
 def shown(task: Task, settings: Settings) -> str:
     """The text before the answer as the model sees it."""
-    given = task.given[:-1] if _strips(task, settings) else task.given
+    given = task.given[:-1] if strips(task, settings) else task.given
     if not settings.instruct:
         return given
     return question(f"{INSTRUCTION}\n{task.given.rstrip()}") + given
 
 
-def continued(text: str, task: Task, settings: Settings) -> str:
-    """What a model wrote, as what follows the whole prompt."""
-    return text.removeprefix("\n") if _strips(task, settings) else text
-
-
-def _strips(task: Task, settings: Settings) -> bool:
+def strips(task: Task, settings: Settings) -> bool:
+    """Whether the prompt is shown without the newline at its end."""
     return settings.strip and not task.infill and task.given.endswith("\n")
 
 

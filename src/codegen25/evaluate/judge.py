@@ -13,20 +13,25 @@ from codegen25.evaluate.truncate import oracle
 EMITTED, TRUNCATED, ORACLE = "emitted", "truncated", "oracle"
 
 
-def forms(task: Task, sample: Sample, *, emitted_too: bool) -> dict[str, Program]:
+def forms(
+    task: Task, sample: Sample, *, emitted_too: bool, mixed: bool = False
+) -> dict[str, Program]:
     """The programs of a sample by their form.
 
     An infill is run as emitted and with the oracle's cut; anything else truncated, and also as
-    emitted where all of it is there.
+    emitted where all of it is there. A whole program is run as it is; among samples that are none
+    (`mixed`) it stands in both forms, so that either counts all samples.
     """
     if sample.whole:
-        return {EMITTED: task.whole_program(sample.completion)}
+        program = task.whole_program(sample.completion)
+        return {TRUNCATED: program, EMITTED: program} if mixed else {EMITTED: program}
     if task.infill:
         cut = oracle(sample.raw, task.canonical_solution)
         return {EMITTED: task.program(sample.raw), ORACLE: task.program(cut)}
-    found = {TRUNCATED: task.program(sample.completion)}
+    prompt = task.prompt.removesuffix("\n") if sample.stripped else task.prompt
+    found = {TRUNCATED: task.whole_program(prompt + sample.completion)}
     if emitted_too:
-        found[EMITTED] = task.program(sample.raw)
+        found[EMITTED] = task.whole_program(prompt + sample.raw)
     return found
 
 
@@ -42,8 +47,10 @@ def judge(
     earlier = {(each.key, each.form): each for each in known}
     waiting: dict[Program, list[tuple[Sample, str]]] = defaultdict(list)
     decided: dict[Program, Judged] = {}
+    mixed = len({sample.whole for sample in samples}) > 1
     for sample in samples:
-        for form, program in forms(tasks[sample.task_id], sample, emitted_too=emitted_too).items():
+        made = forms(tasks[sample.task_id], sample, emitted_too=emitted_too, mixed=mixed)
+        for form, program in made.items():
             if (before := earlier.get((sample.key, form))) is not None:
                 decided[program] = before
             else:

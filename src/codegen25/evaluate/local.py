@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 
 from codegen25.evaluate.bits import Bits, measure
-from codegen25.evaluate.generate import Settings, Wanted, continued, shown, weights_sha256
+from codegen25.evaluate.generate import Settings, Wanted, shown, strips, weights_sha256
 from codegen25.evaluate.processes import A, R, T, in_processes
 from codegen25.evaluate.samples import Sample
 from codegen25.evaluate.tasks import Task
-from codegen25.evaluate.truncate import enough
+from codegen25.evaluate.truncate import enough, following
 from codegen25.sample.engine import Engine
 from codegen25.sample.engine import Settings as Computing
 from codegen25.sample.native.runner import cores
@@ -103,4 +103,5 @@ def answers(engine: Engine, wanted: Sequence[Wanted], settings: Settings) -> Ite
 
 
 def _enough(text: str, task: Task, settings: Settings) -> bool:
-    return enough(continued(text, task, settings), settings.truncation, task)
+    text, task = following(text, task, stripped=strips(task, settings))
+    return enough(text, settings.truncation, task)

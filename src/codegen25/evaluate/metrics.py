@@ -8,8 +8,12 @@ edit_similarity  2·LCS / (length + length) of both, character by character: `fu
 stop_rate        the model closed the span before the limit
 overrun          something follows after as many lines as the reference has
 right_then_more  of these, those that began with the reference itself
-suffix_echo      writes the suffix's first non-blank line once more
-stop_gap         pass@1 with the oracle's cut (as many lines as the reference) minus as emitted
+suffix_echo      writes the suffix's first non-blank line more often than the reference does
+stop_gap         pass@1 with the oracle's cut (as many lines as the reference) minus as emitted, of
+                 the samples with a verdict in both
+
+Where a hole ends within a line, as on random spans, the last line of the reference and the first
+of the suffix are parts of one: what follows on that line is no overrun, and no echo.
 """
 
 from __future__ import annotations
@@ -20,13 +24,12 @@ from functools import partial
 
 from codegen25.errors import UserError
 from codegen25.evaluate.judge import EMITTED, ORACLE
-from codegen25.evaluate.samples import Judged, Sample
+from codegen25.evaluate.samples import TROUBLE, Judged, Sample
 from codegen25.evaluate.statistics import Rate, clustered, pass_at_k
 from codegen25.evaluate.tasks import Task
 from codegen25.evaluate.truncate import oracle
 
 KS = (1, 10, 100)
-TROUBLE = "infra-error"
 Tasks = Mapping[str, Task]
 
 
@@ -58,7 +61,7 @@ def pass_at(
     counted = passes(verdicts, form, temperature)
     found: dict[str, Rate] = {}
     refused: list[str] = []
-    for k in KS:
+    for k in KS if counted else ():
         try:
             rates = pass_rates(counted, k)
         except UserError as error:
@@ -76,6 +79,7 @@ def infill_metrics(
     return {
         name: clustered([(tasks[task].problem, value) for task, value in values.items()])
         for name, values in infill_values(tasks, samples, verdicts).items()
+        if values
     }
 
 
@@ -94,9 +98,9 @@ def ending_values(
     """Of these the ones that take no reference: stop rate and stop gap."""
     passed = {(each.key, each.form): each.passed for each in verdicts if each.status != TROUBLE}
 
-    def gap(sample: Sample) -> float:
-        both = [passed.get((sample.key, form)) for form in (ORACLE, EMITTED)]
-        return 0.0 if None in both else float(both[0] or 0) - float(both[1] or 0)
+    def gap(sample: Sample) -> float | None:
+        cut, emitted = (passed.get((sample.key, form)) for form in (ORACLE, EMITTED))
+        return None if cut is None or emitted is None else float(cut) - float(emitted)
 
     return {
         "stop_rate": means(samples, lambda sample: sample.stop_reason == "end"),
@@ -104,11 +108,12 @@ def ending_values(
     }
 
 
-def means(samples: Sequence[Sample], value: Callable[[Sample], float]) -> dict[str, float]:
-    """Each task's mean over its samples."""
+def means(samples: Sequence[Sample], value: Callable[[Sample], float | None]) -> dict[str, float]:
+    """Each task's mean over its samples that have a value."""
     sums: dict[str, list[float]] = defaultdict(list)
     for sample in samples:
-        sums[sample.task_id].append(value(sample))
+        if (found := value(sample)) is not None:
+            sums[sample.task_id].append(found)
     return {task: sum(each) / len(each) for task, each in sums.items()}
 
 
@@ -127,7 +132,7 @@ _OF_INFILLS: dict[str, Callable[[Tasks, Sample], float]] = {
     "edit_similarity": lambda t, s: similarity(s.raw.strip(), _reference(t, s).strip()),
     "overrun": lambda t, s: overruns(s.raw, _reference(t, s)),
     "right_then_more": _right_then_more,
-    "suffix_echo": lambda t, s: echoes(s.raw, t[s.task_id].suffix),
+    "suffix_echo": lambda t, s: echoes(s.raw, t[s.task_id].suffix, _reference(t, s)),
 }
 INFILL = (
     "exact_match", "edit_similarity", "stop_rate", "overrun", "right_then_more", "suffix_echo",
@@ -135,10 +140,12 @@ INFILL = (
 )  # fmt: skip
 
 
-def echoes(middle: str, suffix: str) -> bool:
-    """Whether an answer writes the suffix's first non-blank line once more."""
-    lines = [line for line in suffix.splitlines() if line.strip()]
-    return bool(lines) and lines[0] in middle.splitlines()
+def echoes(middle: str, suffix: str, reference: str) -> bool:
+    """Whether an answer writes the suffix's first non-blank line more often than it should."""
+    first = next((line for line in suffix.splitlines() if line.strip()), None)
+    if first is None:
+        return False
+    return middle.splitlines().count(first) > reference.splitlines().count(first)
 
 
 def overruns(middle: str, reference: str) -> bool:

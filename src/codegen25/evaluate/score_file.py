@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from codegen25.evaluate.run_folder import about, opened
 from codegen25.evaluate.sandbox import Sandbox
 from codegen25.evaluate.scores import scored
 from codegen25.evaluate.tasks import Task
-from codegen25.evaluate.truncate import check_rule, truncate
+from codegen25.evaluate.truncate import check_rule, completion
 
 
 def score(file: Path, common: Common, rule: str) -> None:
@@ -75,6 +77,13 @@ def score(file: Path, common: Common, rule: str) -> None:
 
 
 def _write_results(target: Path, kept: list[samples.Sample], verdicts: Mapping[Any, Any]) -> None:
+    undecided = sum(each.status == samples.TROUBLE for each in verdicts.values())
+    if undecided:
+        print(
+            f"codegen25: {target.name}: {undecided} of {len(kept)} samples have no verdict "
+            f"({samples.TROUBLE}) and are left out of the results written beside it; score again",
+            file=sys.stderr,
+        )
     rows = samples.human_eval_results(kept, verdicts)
     staging = target.with_name(f".{target.name}_results.jsonl.new")
     staging.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -88,8 +97,8 @@ def _write_results(target: Path, kept: list[samples.Sample], verdicts: Mapping[A
 def _cut(sample: samples.Sample, known: Mapping[str, Any], rule: str) -> samples.Sample:
     if sample.whole:
         return sample
-    kept = truncate(sample.raw, rule, known[sample.task_id])
-    return samples.Sample(**{**vars(sample), "completion": kept})
+    kept = completion(sample.raw, rule, known[sample.task_id], stripped=sample.stripped)
+    return replace(sample, completion=kept)
 
 
 def _sha256(path: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from codegen25.evaluate import metrics
 from codegen25.evaluate.judge import EMITTED, ORACLE, TRUNCATED
-from codegen25.evaluate.samples import Judged, Sample
+from codegen25.evaluate.samples import TROUBLE, Judged, Sample
 from codegen25.evaluate.statistics import Rate
 from codegen25.evaluate.tasks import Task
 
@@ -51,7 +51,7 @@ def scored(
         }
         for name, rate in rates.items():
             _keep_best(best, name, rate, temperature)
-    trouble = sum(each.status == metrics.TROUBLE for each in verdicts)
+    trouble = sum(each.status == TROUBLE for each in verdicts)
     if trouble:
         notes.append(f"{trouble} verdicts were not reached (infra-error); not counted, run again")
     foreign = sorted({by_id[sample.task_id].language for sample in samples} - {"python"})

@@ -27,7 +27,7 @@ class Task:
 
     A program is `prompt + answer + suffix`; `given` is what the model is shown of it, which for
     MBPP is a description that is no part of the program. `helpers` follow the canonical solution
-    where the test can see it.
+    where the test can see it. `set_name` is given where the task's id has another set's.
     """
 
     task_id: str
@@ -41,6 +41,7 @@ class Task:
     stop_words: tuple[str, ...] = ()
     infill: bool = False
     helpers: str = ""
+    set_name: str = ""
 
     @property
     def problem(self) -> str:
@@ -49,7 +50,12 @@ class Task:
 
     @property
     def benchmark(self) -> str:
-        """The set's name as the task ids have it; of MultiPL-E's with the language."""
+        """The set's name as the task ids have it; of MultiPL-E's with the language.
+
+        evalplus's sets keep the ids of those that they extend: their names end in Plus.
+        """
+        if self.set_name:
+            return self.set_name
         if found := _MULTIPL_E.match(self.task_id):
             return f"{found[1]}-{self.language}"
         return self.task_id.rstrip("0123456789").strip("/_").split("/")[0] or "tasks"
@@ -97,7 +103,8 @@ def _humaneval_plus(row: Row) -> Task:
     test = oracle.format(inputs=inputs, atol=float(row.get("atol") or 0))
     # In the test the function's own name is the candidate's.
     reference = f"\n\nREFERENCE = {texts['entry_point']}\n"
-    return _shown(Task(**texts, test=test, helpers=reference))
+    task = Task(**texts, test=test, helpers=reference)
+    return _shown(replace(task, set_name=f"{task.benchmark}Plus"))
 
 
 def _assertions(row: Row) -> Task:

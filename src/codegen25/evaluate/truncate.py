@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 from codegen25.errors import UserError
@@ -35,6 +36,25 @@ def truncate(text: str, rule: str, task: Task) -> str:
     if rule == "stop-words" or task.language != "python":
         return _before_words(text, task.stop_words or STOP_WORDS)
     return text[: block_end(text, task.prompt, task.entry_point)]
+
+
+def following(raw: str, task: Task, *, stripped: bool) -> tuple[str, Task]:
+    """An answer, and the task whose prompt it follows, for a prompt `stripped` of its last newline.
+
+    The newline that such an answer begins with is the prompt's; one without goes on in the
+    prompt's last line.
+    """
+    if not stripped:
+        return raw, task
+    if raw.startswith("\n"):
+        return raw[1:], task
+    return raw, replace(task, prompt=task.prompt.removesuffix("\n"))
+
+
+def completion(raw: str, rule: str, task: Task, *, stripped: bool) -> str:
+    """What of an answer is scored, its first newline included."""
+    text, shown = following(raw, task, stripped=stripped)
+    return raw[: len(raw) - len(text)] + truncate(text, rule, shown)
 
 
 def enough(text: str, rule: str, task: Task) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sandbox_helpers import HASTY, TEST, box, decide, left, unharmed
+from sandbox_helpers import GOOD, HASTY, TEST, box, decide, left, unharmed
 
-from codegen25.evaluate.sandbox import Sandbox
+from codegen25.evaluate.sandbox import Program, Sandbox
+from codegen25.evaluate.sandbox.inside.confine import UNCONFINED
 from codegen25.evaluate.sandbox.inside.settings import FILTERS, LEVELS, LIMITS, NAMESPACES
 from codegen25.evaluate.sandbox.pool import STRICT
 
@@ -360,11 +361,57 @@ def test_nobody_else_can_be_killed(shut: Sandbox, name: str) -> None:
 
 
 def test_the_run_goes_on_without_a_killed_parent() -> None:
-    """At the lowest level a sample can end its worker: then no verdict blames or credits it."""
+    """At the lowest level a sample can end its worker: the others are decided, and it fails."""
+    good = [Program(f"{GOOD.source}# {n}", "f", TEST) for n in range(20)]
+    killer = Program("import os\nos.kill(os.getppid(), 9)", "f", TEST)
     with box(LIMITS) as sandbox:
-        verdict = decide(sandbox, "import os\nos.kill(os.getppid(), 9)")
-        assert verdict.status == "infra-error"
+        found = dict(sandbox.run([*good, killer]))
+        assert {found[n].status for n in range(20)} == {"passed"}
+        assert found[20].status == "crashed" and "only with it" in found[20].detail
         assert unharmed(sandbox)
+
+
+def test_a_sample_cannot_say_that_it_was_not_confined(any_level: Sandbox) -> None:
+    verdict = decide(any_level, f"import os\nos._exit({UNCONFINED})")
+    assert verdict.status == "crashed", verdict
+    assert unharmed(any_level)
+
+
+RETURNED = "def check(candidate):\n    found = candidate(1)\n    assert candidate(found) == 3\n"
+DEEP = """
+import inside.candidate
+inside.candidate.pack = lambda value: MADE
+def f(x): return x + 1
+"""
+BACK = {
+    "too deep": ("functools.reduce(lambda made, _: [made], range(150), 1)", RETURNED),
+    "too deep in another way": (
+        "functools.reduce(lambda made, _: {'tuple': [made]}, range(150), 1)", RETURNED,
+    ),
+    "as deep as allowed, and one more": (
+        "functools.reduce(lambda made, _: [made], range(101), 1)",
+        RETURNED.replace("candidate(found)", "candidate([found])"),
+    ),
+    "a view of it that cannot cross": (
+        "{'OrderedDict': [[1, 2]]}",
+        RETURNED.replace("candidate(found)", "candidate(found.items())"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BACK)
+def test_an_answer_that_cannot_come_back_fails(any_level: Sandbox, name: str) -> None:
+    """It is no trouble of the sandbox: a sample could so leave the samples that count."""
+    made, test = BACK[name]
+    source = f"import functools{DEEP.replace('MADE', made)}"
+    verdict = decide(any_level, source, test)
+    assert verdict.status == "failed", verdict
+    changed = "def check(candidate):\n    a = [1]\n    candidate(a)\n    assert candidate(a) == 3\n"
+    verdict = decide(any_level, source.replace("x + 1", "x.append(1)"), changed)
+    assert verdict.status == "failed", verdict
+    own = "def check(candidate):\n    candidate(1)\n    assert candidate(lambda: 1) == 3\n"
+    verdict = decide(any_level, "def f(x): return [x]", own, stages=STRICT)
+    assert verdict.status == "infra-error", verdict
 
 
 OUTSIDE = {
@@ -492,4 +539,4 @@ def test_nothing_is_left_when_a_box_is_closed() -> None:
     with box(NAMESPACES, workers=2) as sandbox:
         assert left(sandbox) == 0
         root = sandbox._root
-    assert not root.exists() and left(sandbox) == 0
+    assert not root.path.exists() and left(sandbox) == 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from collections.abc import Callable
 from decimal import Decimal
 from enum import IntEnum
 from fractions import Fraction
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codegen25.evaluate.sandbox.inside.values import OpaqueError, pack, replace, unpack
+from codegen25.evaluate.sandbox.inside.values import DEPTH, OpaqueError, pack, replace, unpack
 
 HASHED = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -104,6 +105,36 @@ def test_no_message_makes_anything_but_plain_values(message: Any) -> None:
     except (ValueError, TypeError, LookupError, OverflowError, AttributeError, ArithmeticError):
         return
     assert type(value).__module__ in ("builtins", "collections", "decimal", "fractions")
+    pack(value)  # a test may give it back
+
+
+@pytest.mark.parametrize("around", [
+    lambda inner: [inner], lambda inner: (inner,), lambda inner: {1: inner},
+    lambda inner: deque([inner]), lambda inner: iter([inner]), lambda inner: frozenset([inner]),
+])  # fmt: skip
+def test_both_sides_bound_the_depth_alike(around: Callable[[Any], Any]) -> None:
+    value = around(2**70)
+    for _ in range(DEPTH):
+        value = around(value)
+    packed = pack(value)
+    pack(unpack(packed))
+    with pytest.raises(ValueError, match="nested deeper"):
+        unpack([packed])
+    with pytest.raises(OpaqueError, match="nested deeper") as error:
+        pack([unpack(packed)])
+    assert error.value.plain
+
+
+def test_what_a_value_that_crossed_can_lead_to_is_told_apart() -> None:
+    class Own:
+        pass
+
+    plain = (OrderedDict([(1, 2)]).items(), iter(deque([1])))
+    for value, told in [*((each, True) for each in plain), (Own(), False), (len, False),
+                        (lambda: 1, False), (Own, False)]:  # fmt: skip
+        with pytest.raises(OpaqueError) as error:
+            pack(value)
+        assert error.value.plain is told
 
 
 def test_arguments_get_the_content_that_they_have_elsewhere() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -72,14 +73,15 @@ class Run:
 
 def benchmark(name: str) -> str:
     """A benchmark's name in one spelling: "HumanEval-SingleLineInfilling" is "single-line"."""
-    plain = name.lower().replace("-", "").replace("_", "").replace(" ", "")
+    plain = re.sub("[-_ ]|[.].*", "", name.lower())
     for known, found in (
-        ("singleline", "single-line"), ("multiline", "multi-line"),
-        ("randomspan", "random-span"), ("instruct", "humaneval-instruct"),
+        ("singleline", "single-line"), ("multiline", "multi-line"), ("randomspan", "random-span"),
     ):  # fmt: skip
         if known in plain:
             return found + ("-light" if found == "random-span" and "light" in plain else "")
-    return "humaneval" if plain.split(".")[0] == "humaneval" else name
+    if whole := re.fullmatch("humaneval(plus)?(instruct)?", plain):
+        return "-".join(("humaneval", *filter(None, whole.groups())))
+    return name
 
 
 def is_infill(name: str) -> bool:

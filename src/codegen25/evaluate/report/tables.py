@@ -12,6 +12,8 @@ from codegen25.evaluate.report.folders import Run
 TITLES = {
     "humaneval": "HumanEval",
     "humaneval-instruct": "HumanEval by instruction",
+    "humaneval-plus": "HumanEval+",
+    "humaneval-plus-instruct": "HumanEval+ by instruction",
     "single-line": "Single-line infilling",
     "multi-line": "Multi-line infilling",
     "random-span": "Random-span infilling",
@@ -25,6 +27,8 @@ NOTES = {
     "humaneval": "Functions from their docstrings; 164 problems.",
     "single-line": "A line of HumanEval's solutions is to be written back; 1,033 tasks.",
     "humaneval-instruct": "The same problems, asked for as an instruction.",
+    "humaneval-plus": "HumanEval's problems with evalplus's inputs added: many more tests, so its "
+    "figures are lower and stand beside none of HumanEval's.",
     published.LINES: "Line exact match on SantaCoder's Python set: other tasks, for orientation. "
     "Two harnesses gave the same model 57.4 and 72.8.",
     "typing": "A file is typed again with a completer beside it: keys saved, suggestions shown, "

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 from codegen25.errors import UserError
-from codegen25.evaluate.sandbox.inside.outcome import ASLEEP
-from codegen25.evaluate.sandbox.inside.settings import LEVELS
+from codegen25.evaluate.sandbox.inside import landlock
+from codegen25.evaluate.sandbox.inside.outcome import ASLEEP, KILLED
+from codegen25.evaluate.sandbox.inside.settings import FILTERS, LEVELS, LIMITS
 from codegen25.evaluate.sandbox.interpreters import commands
 from codegen25.evaluate.sandbox.process import Job, LevelRefusedError, Worker, WorkerDiedError
 from codegen25.evaluate.sandbox.program import Limits, Program, Verdict
+from codegen25.evaluate.sandbox.root import Root
 
 BATCH, SMALL, GROUP, TRIES = 128, 16, 8, 3
 """Programs a first verdict is shared by, at most and at the beginning; programs sent at once to be
@@ -26,6 +25,8 @@ MOSTLY = 0.65
 MEMORY = 32
 """Programs that the share of passes is of, the latest counting most."""
 BOTH, FIRST, STRICT = "both", "first", "strict"
+CONTROL = Program("def f(x):\n    return x\n", "f", "def check(f):\n    assert f(1) == 1\n")
+"""Decided where a sample's worker dies again and again: if this goes well, the sample is at it."""
 FIRST_SECONDS = 0.5
 """CPU seconds of a first attempt: the slow are tried again, with all they may have, at the end."""
 
@@ -46,7 +47,7 @@ class Sandbox:
         if workers < 0:
             raise UserError(f"{workers} workers: at least 1, or 0 for one a core")
         self._limits = limits or Limits()
-        self._root = Path(tempfile.mkdtemp(prefix="codegen25-sandbox-"))
+        self._root = Root()
         self._workers: list[Worker] = []
         try:
             first = self._first(_levels(isolation), isolation)
@@ -75,8 +76,7 @@ class Sandbox:
         )
 
     def _worker(self, level: str) -> Worker:
-        folder = Path(tempfile.mkdtemp(dir=self._root))
-        return Worker(level, folder, self._limits)
+        return Worker(level, self._root.folder(), self._limits)
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +89,7 @@ class Sandbox:
         for worker in self._workers:
             worker.close()
         self._workers = []
-        shutil.rmtree(self._root, ignore_errors=True)
+        self._root.remove()
 
     def run(self, programs: Iterable[Program], stages: str = BOTH) -> Iterator[tuple[int, Verdict]]:
         """Each program's number and verdict, as they are decided; equal programs are run once.
@@ -99,7 +99,9 @@ class Sandbox:
         indices: dict[Program, list[int]] = {}
         for index, program in enumerate(programs):
             indices.setdefault(program, []).append(index)
-        commands({program.language for program in indices})
+        languages = {program.language for program in indices}
+        commands(languages)
+        _confined(languages, self.level)
         with_ids = dict(enumerate(indices))
         for key, verdict in _Round(self, with_ids, stages).verdicts():
             for index in indices[with_ids[key]]:
@@ -114,6 +116,17 @@ def _levels(isolation: str) -> Sequence[str]:
     if isolation in LEVELS:
         return (isolation,)
     raise UserError(f"isolation {isolation!r}: best, strict, {', '.join(LEVELS)}")
+
+
+def _confined(languages: set[str], level: str) -> None:
+    """Refuse scripts where nothing would keep their signals from others of the user's processes."""
+    scripts = sorted(languages - {"python"})
+    if scripts and level == FILTERS and (found := landlock.version()) < landlock.SIGNALS:
+        raise UserError(
+            f"language {scripts[0]!r}: {level!r} cannot confine its signals on this kernel "
+            f"(landlock {found}; it takes {landlock.SIGNALS}, Linux 6.12); run it where namespaces "
+            f"work, or at --isolation {LIMITS} if you trust the samples"
+        )
 
 
 class _Round:
@@ -132,7 +145,7 @@ class _Round:
         self._strict = deque((key, self._short) for key in programs if key not in shared)
         self._slow: deque[int] = deque()
         self._tries: dict[int, int] = {}
-        self._stalled: set[int] = set()
+        self._seen: set[tuple[int, str]] = set()
         self._passing, self._known = 0.0, set[int]()
         self._share = max(1, min(BATCH, len(shared) // (4 * len(box._workers))))
 
@@ -181,7 +194,7 @@ class _Round:
         except WorkerDiedError as death:
             del busy[worker]
             worker.restart()
-            yield from self._after_death(job, death.stuck)
+            yield from self._after_death(job, death.stuck, worker)
             return
         key = job.keys.pop(0)
         if not job.keys:
@@ -204,17 +217,28 @@ class _Round:
                 self._strict.append((key, cpu))
                 return None
         elif status == "timeout" and (
-            job.cpu < self._whole or (answer["detail"] == ASLEEP and self._may_be_a_stall(key))
+            job.cpu < self._whole or (answer["detail"] == ASLEEP and self._first(key, ASLEEP))
         ):
             self._slow.append(key)
             return None
+        elif status == "crashed" and answer["detail"] == KILLED:
+            if self._first(key, KILLED):
+                self._slow.append(key)
+                return None
+            if self._programs[key].language == "python" and self._box.level != LIMITS:
+                # A sample may signal nobody there, so it was the kernel, twice.
+                status, answer["detail"] = "oom", "killed from outside, again when tried once more"
         memory = answer.get("memory", 0.0)
         return Verdict(status, answer["detail"], 1000 * answer["cpu"], memory)
 
-    def _may_be_a_stall(self, key: int) -> bool:
-        """Whether it is the first time: where nothing ran the disk may be to blame; try again."""
-        first = key not in self._stalled
-        self._stalled.add(key)
+    def _first(self, key: int, what: str) -> bool:
+        """Whether it is the first time: the machine may be to blame for it, so try again.
+
+        ASLEEP: where nothing ran the disk may have stalled. KILLED: others may have taken the
+        memory.
+        """
+        first = (key, what) not in self._seen
+        self._seen.add((key, what))
         return first
 
     def _learn(self, key: int, status: str) -> None:
@@ -225,7 +249,7 @@ class _Round:
         weight = max(1 / len(self._known), 1 / MEMORY)
         self._passing += weight * ((status == "passed") - self._passing)
 
-    def _after_death(self, job: Job, stuck: bool) -> Iterator[tuple[int, Verdict]]:
+    def _after_death(self, job: Job, stuck: bool, worker: Worker) -> Iterator[tuple[int, Verdict]]:
         """The one it was at is to blame, or nobody; the others have not been begun."""
         blamed, *others = job.keys
         if job.kind == "batch":
@@ -233,16 +257,27 @@ class _Round:
         else:
             self._strict.extendleft((key, job.cpu) for key in reversed(others))
         if stuck and job.kind == "strict":
-            if job.cpu < self._whole or self._may_be_a_stall(blamed):
+            if job.cpu < self._whole or self._first(blamed, ASLEEP):
                 self._slow.append(blamed)
             else:
                 yield blamed, Verdict("timeout", "the test, on what the candidate returned")
             return
         self._tries[blamed] = self._tries.get(blamed, 0) + 1
-        if self._tries[blamed] >= TRIES:
-            yield blamed, Verdict("infra-error", f"its worker died {TRIES} times")
-        else:
+        if self._tries[blamed] < TRIES:
             self._slow.append(blamed)
+        elif self._works(worker):
+            yield blamed, Verdict("crashed", f"its worker died {TRIES} times, and only with it")
+        else:
+            yield blamed, Verdict("infra-error", f"its worker died {TRIES} times")
+
+    def _works(self, worker: Worker) -> bool:
+        """Whether an idle worker decides a program that is right."""
+        worker.ask({"kind": "strict", "programs": [vars(CONTROL)], "cpu": self._whole})
+        try:
+            return bool(worker.answer()["status"] == "passed")
+        except WorkerDiedError:
+            worker.restart()
+            return False
 
 
 def _ready(busy: dict[Worker, Job]) -> list[Worker]:

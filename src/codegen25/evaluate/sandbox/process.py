@@ -50,12 +50,13 @@ class Worker:
     """A running worker; `restart` gives it a new process."""
 
     def __init__(self, level: str, folder: Path, limits: Limits) -> None:
-        self.level = level
+        self.level, self._folder = level, folder
         settings = Settings(
             level=level,
             folder=str(folder),
             readable=_readable(),
             path=_path(),
+            cpu_seconds=limits.cpu_seconds,
             wall_factor=limits.wall_factor,
             memory=limits.memory_bytes,
             file=limits.file_bytes,
@@ -66,6 +67,7 @@ class Worker:
 
     def _start(self) -> None:
         """Begin; `wait` sees whether it works."""
+        self._folder.mkdir(exist_ok=True)  # a sample at the lowest level may have removed it
         ours, theirs = socket.socketpair()
         source = Path(__file__).parent
         arguments = ["-S", "-s", "-P", "-B", "-c", _START, str(source), str(theirs.fileno())]

@@ -7,6 +7,7 @@ import resource
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from . import libc
 from .landlock import Rules
@@ -18,6 +19,8 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 _RANDOM = ("/dev/random", "/dev/urandom")
 _PROGRAMS = ("/usr", "/bin", "/sbin", "/etc/alternatives", "/etc/ssl", "/opt")
+UNCONFINED = 119
+"""Exit code of a fork that could not be confined, so nothing that nobody trusts ran in it."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
@@ -48,6 +51,30 @@ class Confinement:
             for script, programs in ((False, ()), (True, _PROGRAMS)):
                 rules, calls = Rules((*read, *programs), write), Filter(processes=script)
                 self._steps[script] += [rules.entering(), calls.entering()]
+
+    def attempt(self) -> None:
+        """Enter once in a fork that ends, for either kind; an OSError says what did not work."""
+        for script in (False, True):
+            read, write = os.pipe()
+            child = os.fork()
+            if child == 0:
+                self._attempted(write, script)
+            os.close(write)
+            with os.fdopen(read, "rb") as pipe:
+                said = pipe.read().decode("utf-8", "replace")
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            if code:
+                raise OSError(f"a fork cannot be confined: {said or f'exit code {code}'}")
+
+    def _attempted(self, write: int, script: bool) -> NoReturn:
+        code = UNCONFINED
+        try:
+            self.enter(write, 1.0, script)
+            code = 0
+        except BaseException as error:
+            os.write(write, f"{type(error).__name__}: {error}".encode())
+        finally:
+            os._exit(code)
 
     def enter(self, keep: int, cpu_seconds: float, script: bool = False) -> int:
         """Bind this process, keeping only descriptor `keep`; returns its new number."""

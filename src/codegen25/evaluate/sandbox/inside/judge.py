@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import os
-import re
 import resource
 import signal
 import socket
-from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
@@ -17,23 +14,10 @@ from . import batch
 from .candidate import seed
 from .confine import Confinement
 from .frames import Channel, ClosedError
-from .outcome import ASLEEP, TEST_FILE, Outcome, line, of_exception, of_test
+from .helpers import Helpers, HelpersError
+from .outcome import ASLEEP, KILLED, TEST_FILE, Outcome, line, of_exception, of_test
 from .remote import Gone, Remote, ToldError
 from .settings import Settings
-
-
-def _mentions(code: CodeType, program: dict[str, Any]) -> bool:
-    """Whether a test uses a name that may be one of the helpers'."""
-    words = set(re.findall(r"\w+", program["helpers"]))
-    known = {*vars(builtins), program["entry_point"], "candidate"}
-    return any(not words.isdisjoint(set(part.co_names) - known) for part in (code, *_parts(code)))
-
-
-def _parts(code: CodeType) -> Iterator[CodeType]:
-    for part in code.co_consts:
-        if isinstance(part, CodeType):
-            yield part
-            yield from _parts(part)
 
 
 class Judge:
@@ -45,7 +29,7 @@ class Judge:
         self._jobs, self._keeper = jobs, keeper
         self._settings, self._confinement = settings, confinement
         self._codes: dict[str, CodeType] = {}
-        self._helpers: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._helpers = Helpers(settings.cpu_seconds, settings.wall_factor)
 
     def serve(self) -> None:
         """Until the coordinator hangs up."""
@@ -64,8 +48,7 @@ class Judge:
         """Compile tests and run helpers before the fork, once for all that share them."""
         for program in programs:
             try:
-                self._code(program["test"])
-                self._space(program)
+                self._helpers.space(program, self._code(program["test"]))
             except Exception:  # told when it is decided alone
                 program["source"] = None
 
@@ -76,20 +59,9 @@ class Judge:
             self._codes[test] = compile(test, TEST_FILE, "exec", dont_inherit=True)
         return self._codes[test]
 
-    def _space(self, program: dict[str, Any]) -> dict[str, Any]:
-        """A namespace for one run of a test: the helpers' names."""
-        key = program["helpers"], program["test"], program["entry_point"]
-        if key not in self._helpers:
-            if len(self._helpers) > 2000:
-                self._helpers.clear()
-            names: dict[str, Any] = {"__name__": "test"}
-            if _mentions(self._code(program["test"]), program):
-                exec(compile(program["helpers"], "<helpers>", "exec", dont_inherit=True), names)
-            self._helpers[key] = names
-        return dict(self._helpers[key])
-
     def _run(self, program: dict[str, Any], candidate: Any) -> None:
-        code, names = self._code(program["test"]), self._space(program)
+        code = self._code(program["test"])
+        names = self._helpers.space(program, code)
         names[program["entry_point"]] = candidate
         seed(program["test"], program["source"])
         exec(code, names)
@@ -105,12 +77,12 @@ class Judge:
             asked["source"] += "\n" + program["test"]
             self._keeper.send({**asked, "cpu": cpu_seconds})
             ended = self._keeper.receive()
-            return self._answer(*_of_script(ended), ended)
+            return self._answer(*_of_script(ended, cpu_seconds), ended)
         try:
-            self._code(program["test"])
-            self._space(program)
+            self._helpers.space(program, self._code(program["test"]))
         except Exception as error:
-            detail = line(f"the test or its helpers: {type(error).__name__}: {error}")
+            what = "its helpers" if isinstance(error, HelpersError) else type(error).__name__
+            detail = line(f"the test cannot be run: {what}: {error}")
             return {"status": "infra-error", "detail": detail, "cpu": 0.0, "memory": 0.0}
         self._keeper.send({**asked, "cpu": cpu_seconds})
         _, descriptors, _, _ = socket.recv_fds(self._keeper.stream, 1, 1)
@@ -122,7 +94,7 @@ class Judge:
         if ended["reason"]:
             outcome = "timeout", _TIMEOUT[ended["reason"]]
         elif remote.vanished:
-            outcome = _of_death(ended)
+            outcome = _of_death(ended, cpu_seconds)
         return self._answer(*outcome, ended)
 
     @staticmethod
@@ -151,26 +123,28 @@ class Judge:
 _TIMEOUT = {"cpu": "CPU time", "idle": ASLEEP, "wall": "wall time"}
 
 
-def _of_death(ended: dict[str, Any]) -> Outcome:
+def _of_death(ended: dict[str, Any], cpu_seconds: float) -> Outcome:
     code = ended["code"]
     if code is None:
         return "failed", "it closed its channel"
     if code >= 0:
         return "exited", f"exit code {code}"
-    if -code == signal.SIGXCPU:
-        return "timeout", _TIMEOUT["cpu"]
+    if -code == signal.SIGXCPU or (-code == signal.SIGKILL and ended["cpu"] > cpu_seconds):
+        return "timeout", _TIMEOUT["cpu"]  # by its own limit: many threads outrun the watch
+    if -code == signal.SIGKILL:
+        return "crashed", KILLED
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     return ("forbidden" if -code == signal.SIGSYS else "crashed"), name
 
 
-def _of_script(ended: dict[str, Any]) -> Outcome:
+def _of_script(ended: dict[str, Any], cpu_seconds: float) -> Outcome:
     if ended["reason"]:
         return "timeout", _TIMEOUT[ended["reason"]]
     said = line(ended["said"])
     if ended["code"] == 0:
         return "passed", ""
     if ended["code"] is not None and ended["code"] < 0:
-        return _of_death(ended)
+        return _of_death(ended, cpu_seconds)
     return "failed", said or f"exit code {ended['code']}"
 
 

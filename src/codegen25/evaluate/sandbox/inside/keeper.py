@@ -16,13 +16,15 @@ from typing import Any
 
 from . import candidate, scripts
 from .clocks import Watch, ended
-from .confine import Confinement, empty
+from .confine import UNCONFINED, Confinement, empty
 from .frames import Channel, ClosedError
 from .libc import LINUX
 from .settings import LIMITS, NAMESPACES, Settings
 
 JUDGE_STUCK = 3
 """Exit code: the test itself, on what the candidate answered, went past the limits."""
+FAILED = 4
+"""Exit code: of the sandbox's own trouble."""
 _GRACE = 0.5
 
 
@@ -49,11 +51,13 @@ class Keeper:
         ours, theirs = socket.socketpair()
         child = os.fork()
         if child == 0:
+            code = UNCONFINED
             try:
                 kept = self._confinement.enter(ours.fileno(), asked["cpu"])
+                code = 0
                 candidate.serve(kept, asked["source"], asked["entry_point"])
             finally:
-                os._exit(0)
+                os._exit(code)
         ours.close()
         socket.send_fds(self._channel.stream, [b"."], [theirs.fileno()])
         theirs.close()
@@ -75,8 +79,8 @@ class Keeper:
                 kept = self._confinement.enter(write, asked["cpu"], script=True)
                 language = asked["language"]
                 scripts.execute(kept, self._interpreters[language], language, asked["source"])
-            finally:
-                os._exit(126)
+            finally:  # the interpreter, where it was executed, has an exit code of its own
+                os._exit(UNCONFINED)
         os.close(write)
         watch = self._watch(child, asked)
         said, reason = scripts.listen(read, watch, self._settings.output)
@@ -111,6 +115,8 @@ class Keeper:
         used = usage.ru_utime + usage.ru_stime
         memory = usage.ru_maxrss / (1 << 10 if LINUX else 1 << 20)
         code = os.waitstatus_to_exitcode(status) if own else None
+        if code == UNCONFINED:  # no verdict on a sample; with a new worker it is tried again
+            os._exit(FAILED)
         self._channel.send({**told, "code": code, "cpu": used, "memory": memory})
         if not swept:
             time.sleep(_GRACE)  # for the judge to pass it on; then all here ends
@@ -167,4 +173,4 @@ def main(
     with contextlib.suppress(ClosedError):
         keeper.serve()
     status = os.waitpid(judge, 0)[1]
-    os._exit(0 if status == 0 else 4)
+    os._exit(0 if status == 0 else FAILED)

@@ -19,6 +19,18 @@ _HIGH = 64
 """Descriptors from here on are out of the way of those that a child is given."""
 
 
+SIGNALS = 6
+"""The version from which on it confines signals (Linux 6.12)."""
+
+
+def version() -> int:
+    """Of the kernel's landlock; 0 where there is none."""
+    try:
+        return syscall(_CREATE, None, 0, 1)
+    except OSError:
+        return 0
+
+
 def _known(version: int) -> int:
     """Every kind of access that the kernel's version can handle."""
     bits = 13 + (version >= 2) + (version >= 3) + (version >= 5)
@@ -34,7 +46,7 @@ class Rules:
         attribute = struct.pack("=Q", self._handled)
         if version >= 4:
             attribute += struct.pack("=Q", 3)  # TCP bind and connect
-        if version >= 6:
+        if version >= SIGNALS:
             attribute += struct.pack("=Q", 3)  # abstract sockets, signals
         made = syscall(_CREATE, attribute, len(attribute), 0)
         self._descriptor = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, _HIGH)

@@ -13,7 +13,8 @@ MACHINE = os.uname().machine
 
 _libc: Any = ctypes.CDLL(None, use_errno=True)
 
-PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 22, 36, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP = 1, 4, 22
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
 
 
 def checked(result: int, what: str) -> int:
@@ -64,6 +65,15 @@ def adopt_orphans() -> None:
     """Become the parent of descendants that lose theirs."""
     if LINUX:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def shut_memory() -> None:
+    """Keep others of the same user, root aside, from our memory and descriptors; forks inherit it.
+
+    What takes PTRACE_MODE_ATTACH is refused then: ptrace, /proc/PID/mem, pidfd_getfd.
+    """
+    if LINUX:
+        prctl(PR_SET_DUMPABLE, 0)
 
 
 def unshare(flags: int) -> None:

@@ -11,6 +11,9 @@ DETAIL = 200
 ASLEEP = "asleep"
 """Detail of a timeout in which nothing ran: the sample sleeps, or the machine stalled."""
 
+KILLED = "SIGKILL"
+"""Detail of a crash by a signal that mostly others send: the kernel, where memory runs out."""
+
 Outcome = tuple[str, str]
 
 _BY_KIND = {

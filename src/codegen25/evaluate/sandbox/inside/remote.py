@@ -28,6 +28,7 @@ class Remote:
         self._channel = channel
         self.final: Outcome | None = None
         self.vanished = False
+        self._gave = False
 
     def start(self) -> None:
         """Wait until the module has run."""
@@ -45,6 +46,8 @@ class Remote:
             asked = {"call": call, "args": [pack(each) for each in args],
                      "kwargs": {name: pack(each) for name, each in kwargs.items()}}  # fmt: skip
         except OpaqueError as error:
+            if self._gave and error.plain:  # what it answered comes back to it
+                self._end(("failed", f"it made the test pass {error}, which cannot cross"))
             self._end(("infra-error", f"the test passes {error}, which cannot cross"))
         try:
             self._channel.send(asked)
@@ -57,6 +60,7 @@ class Remote:
         if "opaque" in reply:
             self._end(("opaque-return", line(str(reply["opaque"]))))
         try:
+            self._gave |= type(reply.get("value")) in (list, dict) or "args" in reply
             self._mutate(args, reply.get("args"))
             if "raised" not in reply:
                 return unpack(reply["value"])

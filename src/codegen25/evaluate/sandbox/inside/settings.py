@@ -16,6 +16,7 @@ class Settings:
     folder: str
     readable: tuple[str, ...]
     path: tuple[str, ...]
+    cpu_seconds: float
     wall_factor: float
     memory: int
     file: int

@@ -34,6 +34,7 @@ def main() -> None:
     try:
         _isolate(settings)
         confinement = Confinement(settings)
+        confinement.attempt()
     except OSError as error:
         Channel(jobs).send({"refused": str(error)})
         return
@@ -48,6 +49,7 @@ def _isolate(settings: Settings) -> None:
         enter(settings.folder, settings.disk)
         fewer_processes(1000)
     libc.adopt_orphans()
+    libc.shut_memory()
 
 
 def _warm(settings: Settings) -> None:

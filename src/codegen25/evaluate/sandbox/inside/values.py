@@ -28,7 +28,15 @@ _ITERATORS = frozenset(
 
 
 class OpaqueError(Exception):
-    """A value that cannot cross; its text says which."""
+    """A value that cannot cross; its text says which.
+
+    `plain`: one that a value which did cross can lead to, nested too deep or one of its views; not
+    a function, and no instance of a class of somebody's own.
+    """
+
+    def __init__(self, text: str, plain: bool = True) -> None:
+        super().__init__(text)
+        self.plain = plain
 
 
 def pack(value: Any, depth: int = DEPTH) -> Any:
@@ -41,7 +49,7 @@ def pack(value: Any, depth: int = DEPTH) -> Any:
     if depth < 0:
         raise OpaqueError(f"nested deeper than {DEPTH}")
     if kind is list:
-        return _items(value, depth)
+        return _items(value, depth - 1)
     if kind in _PACKERS:
         name, body = _PACKERS[kind]
         return {name: body(value, depth - 1)}
@@ -49,12 +57,12 @@ def pack(value: Any, depth: int = DEPTH) -> Any:
         items = list(islice(value, ITEMS + 1))
         if len(items) > ITEMS:
             raise OpaqueError(f"an iterator of more than {ITEMS} items")
-        return {"iterator": _items(items, depth)}
+        return {"iterator": _items(items, depth - 1)}
     return pack(_reduced(value, kind), depth - 1)
 
 
 def _items(values: Iterable[Any], depth: int) -> list[Any]:
-    return [v if type(v) in _PLAIN else pack(v, depth - 1) for v in values]
+    return [v if type(v) in _PLAIN else pack(v, depth) for v in values]
 
 
 def _pairs(value: Any, depth: int) -> list[list[Any]]:
@@ -98,7 +106,8 @@ def _reduced(value: Any, kind: type) -> Any:
             getattr(kind, each, None) is getattr(base, each, None) for each in _COMPARISONS
         ):
             return _as(base, value)
-    raise OpaqueError(f"a value of type {name[:80]}")
+    plain = module in ("builtins", "collections", "_collections") and not callable(value)
+    raise OpaqueError(f"a value of type {name[:80]}", plain)
 
 
 def _as(base: type, value: Any) -> Any:
@@ -119,21 +128,29 @@ class _Marked:
 _PACKERS[_Marked] = ("marked", lambda value, depth: [value.name, value.body])
 
 
-def unpack(packed: Any) -> Any:
+def unpack(packed: Any, depth: int = DEPTH) -> Any:
     """The value of what `pack` made. ValueError or TypeError: it made no such thing."""
     kind = type(packed)
     if kind is list:
-        return [unpack(item) if type(item) in (list, dict) else item for item in packed]
+        if depth < 0:
+            raise ValueError(f"nested deeper than {DEPTH}")
+        return _all(packed, depth - 1)
     if kind is not dict:
         return packed
     ((name, body),) = packed.items()
     if name not in _MAKERS:
         raise ValueError(f"no such value: {str(name)[:80]}")
-    return _MAKERS[name](body)
+    if depth < 0 and name != "int":
+        raise ValueError(f"nested deeper than {DEPTH}")
+    return _MAKERS[name](body, depth - 1)
 
 
-def _pairs_of(body: Any) -> list[tuple[Any, Any]]:
-    return [(unpack(key), unpack(item)) for key, item in body]
+def _all(body: Any, depth: int) -> list[Any]:
+    return [unpack(item, depth) if type(item) in (list, dict) else item for item in body]
+
+
+def _pairs_of(body: Any, depth: int) -> list[tuple[Any, Any]]:
+    return [(unpack(key, depth), unpack(item, depth)) for key, item in body]
 
 
 def _text(body: Any) -> str:
@@ -142,7 +159,7 @@ def _text(body: Any) -> str:
     return body
 
 
-def _marked(body: Any) -> Any:
+def _marked(body: Any, depth: int) -> Any:
     name, inner = body
     if name == "Decimal":
         from decimal import Decimal
@@ -156,31 +173,31 @@ def _marked(body: Any) -> Any:
     raise ValueError("no such value")
 
 
-def _parts(body: Any) -> tuple[Any, Any, Any]:
-    first, second, third = map(unpack, body)
+def _parts(body: Any, depth: int) -> tuple[Any, Any, Any]:
+    first, second, third = _all(body, depth)
     return first, second, third
 
 
-_MAKERS: dict[str, Callable[[Any], Any]] = {
-    "int": lambda body: int(_text(body), 16),
-    "tuple": lambda body: tuple(map(unpack, body)),
-    "dict": lambda body: dict(_pairs_of(body)),
-    "set": lambda body: set(map(unpack, body)),
-    "frozenset": lambda body: frozenset(map(unpack, body)),
-    "bytes": lambda body: bytes.fromhex(_text(body)),
-    "bytearray": lambda body: bytearray.fromhex(_text(body)),
-    "complex": lambda body: complex(float(body[0]), float(body[1])),
-    "range": lambda body: range(*_parts(body)),
-    "slice": lambda body: slice(*_parts(body)),
-    "ellipsis": lambda body: ...,
-    "keys": lambda body: dict.fromkeys(map(unpack, body)).keys(),
-    "values": lambda body: dict(enumerate(map(unpack, body))).values(),
-    "items": lambda body: dict(map(unpack, body)).items(),
-    "deque": lambda body: deque(map(unpack, body)),
-    "OrderedDict": lambda body: OrderedDict(_pairs_of(body)),
-    "defaultdict": lambda body: defaultdict(None, _pairs_of(body)),
-    "Counter": lambda body: Counter(dict(_pairs_of(body))),
-    "iterator": lambda body: iter(list(map(unpack, body))),
+_MAKERS: dict[str, Callable[[Any, int], Any]] = {
+    "int": lambda body, depth: int(_text(body), 16),
+    "tuple": lambda body, depth: tuple(_all(body, depth)),
+    "dict": lambda body, depth: dict(_pairs_of(body, depth)),
+    "set": lambda body, depth: set(_all(body, depth)),
+    "frozenset": lambda body, depth: frozenset(_all(body, depth)),
+    "bytes": lambda body, depth: bytes.fromhex(_text(body)),
+    "bytearray": lambda body, depth: bytearray.fromhex(_text(body)),
+    "complex": lambda body, depth: complex(float(body[0]), float(body[1])),
+    "range": lambda body, depth: range(*_parts(body, depth)),
+    "slice": lambda body, depth: slice(*_parts(body, depth)),
+    "ellipsis": lambda body, depth: ...,
+    "keys": lambda body, depth: dict.fromkeys(_all(body, depth)).keys(),
+    "values": lambda body, depth: dict(enumerate(_all(body, depth))).values(),
+    "items": lambda body, depth: dict(_all(body, depth)).items(),
+    "deque": lambda body, depth: deque(_all(body, depth)),
+    "OrderedDict": lambda body, depth: OrderedDict(_pairs_of(body, depth)),
+    "defaultdict": lambda body, depth: defaultdict(None, _pairs_of(body, depth)),
+    "Counter": lambda body, depth: Counter(dict(_pairs_of(body, depth))),
+    "iterator": lambda body, depth: iter(_all(body, depth)),
     "marked": _marked,
 }
 
