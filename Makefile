@@ -1,8 +1,8 @@
 # make demo   set up and infill a real file with the shipped model
 # make serve  install what serving needs, and serve the shipped model to editors on this machine
 # make test   set up and run the tests;  make test-all  the slow ones too
-# make test-clients  editors, OpenAI's and Ollama's clients, a browser, Triton, as far as they can
-#             be installed here
+# make test-clients  editors, OpenAI's and Ollama's clients, lm-eval, a browser, Triton's server, as far
+#             as registries give them; llama.vim must be brought (docs/serving.md, "Tested with")
 # make check  ruff and mypy
 
 PYTHON ?= python3

@@ -5,6 +5,10 @@ set -u
 venv=$1
 "$venv/bin/pip" install --quiet --disable-pip-version-check -c constraints.txt -e '.[clients]' ||
     echo 'clients: the Python clients could not be installed'
+"$venv/bin/pip" install --quiet --disable-pip-version-check -c constraints.txt 'lm-eval[api]' ||
+    echo 'clients: lm-eval could not be installed'
+"$venv/bin/python" -m codegen25.serve.triton_environment >/dev/null ||
+    echo "clients: Triton's environment could not be made"
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq || true
     for package in vim-nox neovim curl chromium nodejs npm; do

@@ -182,6 +182,9 @@ def serve(
     keep_accepted: Annotated[
         bool, typer.Option("--keep-accepted", help="Keep accepted completions to train on.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="A line for every request, without any text.")
+    ] = False,
     triton: Annotated[
         bool, typer.Option("--triton", help="Run NVIDIA's Triton server instead of ours.")
     ] = False,
@@ -192,7 +195,8 @@ def serve(
     """Serve editors and tools on this machine: OpenAI, llama.cpp, Ollama, Tabby and more."""
     if triton:
         other = (host, port, engine, cache_mb, queue, api_key_file, allow_host, adapter)
-        if other != ("127.0.0.1", 8025, "codegen25", 0, 256, None, None, None) or keep_accepted:
+        usual = ("127.0.0.1", 8025, "codegen25", 0, 256, None, None, None)
+        if other != usual or keep_accepted or verbose:
             raise UserError("--triton goes with --model, --weights, --threads and --triton-ports")
         from codegen25.serve.triton import Ports
         from codegen25.serve.triton import run as run_triton
@@ -203,7 +207,7 @@ def serve(
     run(
         Options(
             model, host, port, engine, weights, threads, cache_mb, queue, api_key_file,
-            tuple(allow_host or ()), tuple(adapter or ()), keep_accepted,
+            tuple(allow_host or ()), tuple(adapter or ()), keep_accepted, verbose,
         )
     )  # fmt: skip
 

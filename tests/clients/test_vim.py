@@ -41,7 +41,9 @@ pytestmark = [
     pytest.mark.clients,
     pytest.mark.skipif(not able(), reason="no curl, or no Vim with +job and +textprop (vim-nox)"),
     pytest.mark.skipif(
-        plugin() is None, reason="llama.vim is neither at $CODEGEN25_LLAMA_VIM nor in ~/.vim/pack"
+        plugin() is None,
+        reason="llama.vim is neither at $CODEGEN25_LLAMA_VIM nor in ~/.vim/pack; git clone "
+        "https://github.com/ggml-org/llama.vim ~/.vim/pack/ggml/start/llama.vim",
     ),
 ]
 TEXT = """class Stack:
@@ -116,14 +118,14 @@ class Terminal:
 @pytest.fixture
 def given(server: Running, monkeypatch: pytest.MonkeyPatch) -> list[Completion]:
     """What the server answers from now on, in order."""
-    answers, found = server.service.answers, []
+    compute, found = server.service.compute, []
 
     async def recorded(*arguments: Any, **named: Any) -> list[Completion]:
-        completions = await answers(*arguments, **named)
+        completions = await compute(*arguments, **named)
         found.extend(completions)
         return completions
 
-    monkeypatch.setattr(server.service, "answers", recorded)
+    monkeypatch.setattr(server.service, "compute", recorded)
     return found
 
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from codegen25.serve.accepted import Accepted, listed
 from serving import Running, serving
 
 SOURCE = Path(__file__).parents[2] / "editors/vscode"
@@ -40,7 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("npm is not installed")
     folder = tmp_path_factory.mktemp("extension") / "vscode"
     shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns("node_modules", "dist"))
-    installed = run("npm", "ci", cwd=folder)
+    installed = run("npm", "ci", "--ignore-scripts", cwd=folder)
     if installed.returncode:
         pytest.skip(f"npm could not install: {installed.stderr.strip().splitlines()[-1:]}")
     done = run("npm", "run", "build", cwd=folder)
@@ -48,8 +50,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def suggestions(folder: Path, url: str, key: str = "", document: str = DOCUMENT) -> dict[str, Any]:
-    done = run("node", "test/drive.js", url, key, cwd=folder, input=document)
+def suggestions(
+    folder: Path, url: str, key: str = "", model: str = "", document: str = DOCUMENT
+) -> dict[str, Any]:
+    done = run("node", "test/drive.js", url, key, model, cwd=folder, input=document)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -86,6 +90,27 @@ def test_it_speaks_with_a_key(built: Path) -> None:
         assert suggestions(built, running.url, "secret")["texts"]
         refused = suggestions(built, running.url, "wrong")
     assert not refused["texts"] and "API key" in refused["tooltip"]
+
+
+def test_it_names_a_model_and_says_what_was_accepted(
+    built: Path, server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.service, "events", Accepted(tmp_path, keep=True))
+    found = suggestions(built, server.url, model=server.service.default.name)
+    [row] = listed(tmp_path)
+    assert row["prefix"] + "‸" + row["suffix"] == DOCUMENT and row["language"] == "python"
+    assert [row["middle"]] == found["texts"]
+    unknown = suggestions(built, server.url, model="nobody")
+    assert not unknown["texts"] and "nobody" in unknown["tooltip"]
+
+
+def test_it_is_packaged(built: Path) -> None:
+    done = run("npm", "run", "package", cwd=built)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [package] = built.glob("codegen25-*.vsix")
+    with zipfile.ZipFile(package) as files:
+        names = {name.removeprefix("extension/") for name in files.namelist() if "/" in name}
+    assert names == {"dist/extension.js", "package.json", "README.md"}
 
 
 def test_a_workspace_cannot_redirect_code() -> None:

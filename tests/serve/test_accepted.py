@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from codegen25.errors import UserError
 from codegen25.serve import accepted
 from codegen25.serve.accepted import Accepted, Shown, erase, listed, write
+from conftest import Run
 
 SHOWN = Shown("a = ", "1\nb = 2\n", "\n", "python")
 
@@ -79,3 +81,28 @@ def test_a_damaged_file_is_said_so(tmp_path: Path) -> None:
         list(listed(tmp_path))
     (tmp_path / "accepted.jsonl").write_text('{"middle": 1}\n{"cut sh')
     assert list(listed(tmp_path)) == [{"middle": 1}]
+
+
+def test_the_command_lists_writes_and_erases(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODEGEN25_CACHE", str(tmp_path))
+    assert run("accepted") == (0, "", "")
+    kept = Accepted(tmp_path, keep=True)
+    for name in ("x", "y"):
+        kept.show(name, SHOWN)
+        assert kept.select(name)
+    code, out, _ = run("accepted")
+    assert code == 0 and [json.loads(line)["middle"] for line in out.splitlines()] == [
+        SHOWN.text, SHOWN.text
+    ]  # fmt: skip
+    code, out, _ = run("accepted", "--files", tmp_path / "out")
+    assert code == 0 and out.startswith("2 files")
+    written = sorted((tmp_path / "out").iterdir())
+    assert [each.name for each in written] == ["accepted-00001.py", "accepted-00002.py"]
+    assert written[0].read_text() == SHOWN.prefix + SHOWN.text + SHOWN.suffix
+    assert run("accepted", "--erase")[:2] == (0, "2 erased\n")
+    assert run("accepted") == (0, "", "") and run("accepted", "--erase")[1] == "0 erased\n"
+    (tmp_path / "accepted.jsonl").write_text("[\n")
+    code, _, err = run("accepted")
+    assert code == 2 and "erase" in err

@@ -15,6 +15,7 @@ from codegen25.serve.service import Service
 from serving import Running
 
 POST = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+COMPLETIONS = "/v1/completions"
 VALUES = [
     None, True, -1, 0, 1, 2**31, 2**63, 2**100, -(2**64), 0.5, 1e308, "", "x", "é\U0001f600",
     "\x00", [], [1], [[1]], [None], {}, {"a": {}}, ["x"] * 20, "<eom><mask_1>", "\n" * 50,
@@ -39,7 +40,9 @@ def test_bytes_that_are_no_http(server: Running, client: httpx.Client) -> None:
                 made.sendall(raw)
                 made.shutdown(socket.SHUT_WR)
                 said = made.recv(4096)
-            except OSError:
+            except TimeoutError:
+                raise
+            except OSError:  # it was hung up on
                 continue
             assert b" 500 " not in said.split(b"\r\n")[0], (case, raw[:80])
     assert client.get("/health").status_code == 200
@@ -47,7 +50,7 @@ def test_bytes_that_are_no_http(server: Running, client: httpx.Client) -> None:
 
 def bodies(schema: dict, rng: random.Random) -> dict:
     """Any field of a schema with any value."""
-    names = list(schema.get("properties", {})) or ["prompt"]
+    names = list(schema["properties"])
     body = {
         name: rng.choice(VALUES) for name in rng.sample(names, rng.randrange(0, len(names) + 1))
     }
@@ -57,6 +60,14 @@ def bodies(schema: dict, rng: random.Random) -> dict:
     return body
 
 
+def objects(schema: dict, schemas: dict) -> list[dict]:
+    """The schemas of objects that a body may be: those of a union, each by itself."""
+    if "$ref" in schema:
+        return objects(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    each = [*schema.get("oneOf", ()), *schema.get("anyOf", ())]
+    return [found for part in each for found in objects(part, schemas)] or [schema]
+
+
 def routes() -> list[tuple[str, str, dict]]:
     document = build(Service(dict), Rules.of("127.0.0.1", [], [])).openapi()
     schemas = document.get("components", {}).get("schemas", {})
@@ -64,10 +75,15 @@ def routes() -> list[tuple[str, str, dict]]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             content = operation.get("requestBody", {}).get("content", {})
-            schema = content.get("application/json", {}).get("schema", {})
-            name = schema.get("$ref", "").rpartition("/")[2]
-            found.append((method.upper(), path, schemas.get(name, schema)))
+            schema = content.get("application/json", {}).get("schema", {"properties": {}})
+            found += [(method.upper(), path, each) for each in objects(schema, schemas)]
     return found
+
+
+def test_both_bodies_of_completions_are_tried() -> None:
+    fields = [set(schema["properties"]) for _, path, schema in routes() if path == COMPLETIONS]
+    assert len(fields) == 2 and all("model" in each for each in fields)
+    assert any("best_of" in each for each in fields) and any("segments" in each for each in fields)
 
 
 @pytest.mark.parametrize(("method", "path", "schema"), routes())

@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 
 import httpx
+import numpy as np
 import pytest
 import uvicorn
 
+from codegen25.sample import scheduler
 from codegen25.sample.request import Handle
-from codegen25.serve import command, guard, reply
+from codegen25.sample.runner import Run
+from codegen25.serve import command, connection, guard, reply
 from serving import Running, engine, serving
 
 LONG = {"prompt": "x = [", "max_tokens": 400, "temperature": 1.0, "stop": [], "seed": 1}
@@ -77,14 +80,28 @@ def test_a_client_that_leaves_ends_its_request(
     assert reasons(asked) == {"cancelled"}
 
 
+@pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_while_its_prompt_is_computed(
-    server: Running, asked: list[Handle]
+    server: Running, asked: list[Handle], monkeypatch: pytest.MonkeyPatch, stream: bool
 ) -> None:
-    words = " ".join(f"name_{i}" for i in range(150))
-    made = post(server.port, {**LONG, "prompt": words, "max_tokens": 32})
-    assert within(5, lambda: bool(asked))
+    runner, passes = server.engine.runner, list[int]()
+    forward = runner.forward
+
+    def slow(runs: list[Run]) -> np.ndarray:
+        passes.append(sum(len(run.ids) for run in runs))
+        time.sleep(0.1)
+        return forward(runs)
+
+    monkeypatch.setattr(runner, "forward", slow)
+    monkeypatch.setattr(scheduler, "MOST_CHUNK", scheduler.LEAST_CHUNK)
+    words = " ".join(f"name_{stream}_{i}" for i in range(90))
+    made = post(server.port, {**LONG, "prompt": words, "max_tokens": 32, "stream": stream})
+    assert within(10, lambda: len(passes) >= 3)
     made.close()
-    assert server.idle(5)
+    then = len(passes)
+    assert server.idle(10)
+    assert len(passes) - then <= 1
+    assert sum(passes) < len(asked[-1].request.prompt.ids) - 2 * scheduler.LEAST_CHUNK
     assert reasons(asked) == {"cancelled"}
 
 
@@ -92,8 +109,9 @@ def test_a_thousand_clients_that_leave_hold_nothing(server: Running, asked: list
     for i in range(1000):
         post(server.port, {**LONG, "stream": bool(i % 2)}).close()
     with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+        assert client.get("/health").status_code == 200
         end = time.monotonic() + 60  # a thousand connections are all that it takes at once
-        while (status := client.get("/health").status_code) == 503 and time.monotonic() < end:
+        while (status := client.get("/v1/models").status_code) == 503 and time.monotonic() < end:
             time.sleep(0.1)
         assert status == 200
     assert server.idle(60)
@@ -127,8 +145,12 @@ def commanded() -> Iterator[tuple[uvicorn.Server, int]]:
         assert not thread.is_alive()
 
 
+def got(port: int, path: str) -> httpx.Response:
+    return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False)
+
+
 def status(port: int) -> int:
-    return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code
+    return got(port, "/health").status_code
 
 
 def answered(made: socket.socket) -> bytes:
@@ -188,7 +210,7 @@ def test_a_slow_reader_gets_its_answer(
 def test_who_says_nothing_is_hung_up_on(
     commanded: tuple[uvicorn.Server, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reply, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
     with socket.create_connection(("127.0.0.1", commanded[1])) as made:
         assert ended(made)
 
@@ -199,7 +221,7 @@ def test_who_asks_nothing_is_hung_up_on(
     commanded: tuple[uvicorn.Server, int], monkeypatch: pytest.MonkeyPatch, said: bytes, first: bool
 ) -> None:
     server, port = commanded
-    monkeypatch.setattr(reply, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
     with socket.create_connection(("127.0.0.1", port)) as made:
         if first:
             made.sendall(GET)
@@ -212,7 +234,7 @@ def test_who_asks_nothing_is_hung_up_on(
 def test_a_connection_is_kept_between_requests(
     commanded: tuple[uvicorn.Server, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reply, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
     with socket.create_connection(("127.0.0.1", commanded[1])) as made:
         for _ in range(3):
             made.sendall(GET)
@@ -236,20 +258,26 @@ def test_connections_are_counted(
     commanded: tuple[uvicorn.Server, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, port = commanded
-    assert server.config.limit_concurrency == command.MOST_CONNECTIONS
-    monkeypatch.setattr(server.config, "limit_concurrency", 3)
+    monkeypatch.setattr(guard, "MOST_CONNECTIONS", 2)
     assert within(5, lambda: not server.server_state.connections)
+    assert got(port, "/v1/models").status_code == 200
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
     assert within(5, lambda: len(server.server_state.connections) == 2)
-    assert status(port) == 503
+    for path in ("/v1/models", "/api/tags"):
+        refused = got(port, path)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.headers["connection"] == "close"
+        error = refused.json()["error"]  # Ollama's clients take a text
+        assert "connections" in (error if path.startswith("/api/") else error["message"])
+    assert status(port) == 200
     for each in idle:
         each.close()
     assert within(5, lambda: not server.server_state.connections)
-    assert status(port) == 200
+    assert got(port, "/v1/models").status_code == 200
 
 
 def test_a_full_queue_says_when_to_come_again() -> None:
-    with serving({"m": engine()}, queue=1) as running:
+    with serving({"m": engine()}, queue=8) as running:
         statuses: list[tuple[int, str]] = []
 
         def ask() -> None:
@@ -265,12 +293,3 @@ def test_a_full_queue_says_when_to_come_again() -> None:
             thread.join()
         assert (503, "1") in statuses and (200, "") in statuses
         assert {status for status, _ in statuses} == {200, 503}
-
-
-def test_a_server_that_ends_does_not_wait_for_ever() -> None:
-    with serving({"m": engine()}) as running:
-        made = post(running.port, {**LONG, "stream": True})
-        while running.engine.requests == (0, 0):
-            time.sleep(0.001)
-    made.close()
-    assert running.engine.requests == (0, 0)

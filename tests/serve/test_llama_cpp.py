@@ -11,7 +11,7 @@ from codegen25.sample.request import Completion
 from codegen25.serve.dialects.llama_cpp import tokens
 from codegen25.serve.dialects.llama_cpp.reply import picked, stop_type, timings
 from codegen25.tokenizer import Tokenizer
-from serving import SHIPPED, Running, engine, serving
+from serving import SHIPPED, Running
 
 SLOW = {"t_max_predict_ms": 0}
 """No time limit: an answer depends on its question alone."""
@@ -132,8 +132,29 @@ def test_an_infill_is_cut_to_the_context(client: httpx.Client, server: Running) 
         "input_suffix": "y = 2\n" * 5000,
         "n_predict": 100_000,
     }
-    answer = asked(client, "/infill", body)
-    assert answer["tokens_evaluated"] + answer["tokens_predicted"] <= server.engine.context
+    for several in ({}, {"n_cmpl": 2}):
+        answers = asked(client, "/infill", {**body, **several})
+        for answer in answers if several else [answers]:
+            tokens = answer["tokens_evaluated"] + answer["tokens_predicted"]
+            assert tokens <= server.engine.context and answer["truncated"] is True
+
+
+@pytest.mark.parametrize("several", [{}, {"n_cmpl": 2}])
+def test_what_was_not_cut_is_not_said_to_be(client: httpx.Client, several: dict[str, int]) -> None:
+    # A character of many bytes at every border, other files in front, and a token to be healed.
+    extra = [{"filename": "b.py", "text": "def area(é):\n    return é\n"}]
+    body = {
+        "input_prefix": "é = '🙂'\n" * 9, "input_suffix": "\n🙂\n", "prompt": "    retu",
+        "input_extra": extra, "n_predict": 4, **several,
+    }  # fmt: skip
+    found = asked(client, "/infill", body)
+    for answer in found if several else [found]:
+        assert answer["truncated"] is False
+    cut = asked(client, "/infill", {**body, "input_suffix": "\n🙂x\n" * 2000})
+    for answer in cut if several else [cut]:
+        assert answer["truncated"] is True
+    streamed = client.post("/infill", json={**body, "stream": True, "input_prefix": "x\n" * 4000})
+    assert events(streamed)[-1]["truncated"] is True
 
 
 @pytest.mark.parametrize(
@@ -153,18 +174,6 @@ def test_what_is_out_of_range_is_named(client: httpx.Client, field: str, value: 
 def test_an_empty_prompt_is_continued_as_far_as_there_is_room(client: httpx.Client) -> None:
     body = {"prompt": "", "n_predict": -1, "temperature": 0, "stop": ["\n"]}
     assert asked(client, "/completion", body)["stop_type"] == "word"
-
-
-def test_an_adapter_by_its_place() -> None:
-    with serving({"base": engine(), "mine": engine()}) as running:
-        client = httpx.Client(base_url=running.url, trust_env=False)
-        body = {"input_prefix": "x", "n_predict": 1}
-        for lora, name in (([], "base"), ([{"id": 0, "scale": 0.5}], "mine"),
-                           ([{"id": 0, "scale": 0}], "base")):  # fmt: skip
-            assert asked(client, "/infill", {**body, "lora": lora})["model"] == name
-        assert asked(client, "/infill", {**body, "lora": [{"id": 1}]}, 404)["error"]["message"]
-        both = [{"id": 0}, {"id": 1}]
-        assert "mixed" in asked(client, "/infill", {**body, "lora": both}, 400)["error"]["message"]
 
 
 def test_tokens_there_and_back(client: httpx.Client, server: Running) -> None:

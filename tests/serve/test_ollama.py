@@ -86,3 +86,15 @@ def test_that_errors_are_texts_is_said(client: httpx.Client) -> None:
 def test_options_are_checked(client: httpx.Client, name: str, value: object) -> None:
     body = {"model": NAME, "prompt": "x", "options": {name: value}}
     assert f"options.{name}" in asked(client, "/api/generate", body, 400)["error"]
+
+
+def test_without_a_seed_one_is_drawn_but_not_for_keystrokes(client: httpx.Client) -> None:
+    hot = {"temperature": 2, "top_k": 0, "top_p": 1, "num_predict": 12}
+
+    def texts(**body: object) -> set[str]:
+        asked_ = {"model": NAME, "prompt": "import ", "stream": False, "options": hot, **body}
+        return {asked(client, "/api/generate", asked_)["response"] for _ in range(3)}
+
+    assert len(texts()) > 1
+    assert len(texts(options={**hot, "seed": 0})) == len(texts(options={**hot, "seed": 7})) == 1
+    assert len(texts(suffix="\n\nprint(1)\n")) == 1

@@ -3,11 +3,13 @@ import copy
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 
 from codegen25.sample.request import TokenLogprobs
+from codegen25.serve.accepted import Accepted, listed
 from codegen25.serve.service import Served
 from serving import Running
 
@@ -180,6 +182,27 @@ def test_an_answer_typed_through_is_known(client: httpx.Client) -> None:
     assert len(text) > 3
     choice = ask(client, prompt=PREFIX + text[:2], **body)["choices"][0]
     assert (choice["text"], choice["stop_rule"]) == (text[2:], "typed through")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_an_editor_accepted_is_kept_when_asked(
+    client: httpx.Client, server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    stream: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(server.service, "events", Accepted(tmp_path, keep=True))
+    body = {"prompt": PREFIX, "suffix": SUFFIX, "n": 2, "language": "go", **GREEDY}
+    names = []
+    for session in (True, False):
+        asked = {**body, "session": session, "stream": stream}
+        answer = client.post("/v1/completions", json=asked)
+        names.append(events(answer.text)[0]["id"] if stream else answer.json()["id"])
+    text = ask(client, **body)["choices"][1]["text"]
+    for name in names:
+        event = {"type": "select", "completion_id": name, "choice_index": 1}
+        assert client.post("/v1/events", json=event).status_code == 200
+    [row] = listed(tmp_path)  # of a session alone
+    assert (row["prefix"], row["middle"], row["suffix"]) == (PREFIX, text, SUFFIX)
+    assert row["language"] == "go"
 
 
 @pytest.mark.parametrize(

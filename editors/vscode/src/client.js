@@ -12,21 +12,40 @@ class ServerError extends Error {}
  * @param {AbortSignal} signal
  * @returns {Promise<any>}
  */
-async function complete({ endpoint, apiKey }, body, signal) {
-  const url = `${endpoint.trim().replace(/\/+$/, "").replace(/\/v1$/, "")}/v1/completions`;
-  /** @type {Record<string, string>} */
-  const headers = { "Content-Type": "application/json" };
-  if (apiKey) headers.Authorization = `Bearer ${apiKey}`;
+async function complete(server, body, signal) {
+  const { endpoint } = server;
   try {
-    const response = await fetch(url, {
-      method: "POST", headers, body: JSON.stringify(body), signal, redirect: "error",
-    });
+    const response = await post(server, "/v1/completions", body, signal);
     if (!response.ok) throw new ServerError(await refusal(response));
     return await response.json();
   } catch (error) {
     if (error instanceof ServerError || signal.aborted) throw error;
     throw new ServerError(`No answer from ${endpoint}; is codegen25 serve running?`);
   }
+}
+
+/**
+ * Tell that a completion was accepted: its id and no text. Who does not listen is not asked again.
+ * @param {{endpoint: string, apiKey: string}} server
+ * @param {string} id
+ */
+async function accepted(server, id) {
+  const body = { type: "select", completion_id: id, choice_index: 0 };
+  await post(server, "/v1/events", body, AbortSignal.timeout(5000)).catch(() => null);
+}
+
+/**
+ * @param {{endpoint: string, apiKey: string}} server
+ * @param {string} path
+ * @param {object} body
+ * @param {AbortSignal} signal
+ */
+function post({ endpoint, apiKey }, path, body, signal) {
+  const url = endpoint.trim().replace(/\/+$/, "").replace(/\/v1$/, "") + path;
+  /** @type {Record<string, string>} */
+  const headers = { "Content-Type": "application/json" };
+  if (apiKey) headers.Authorization = `Bearer ${apiKey}`;
+  return fetch(url, { method: "POST", headers, body: JSON.stringify(body), signal, redirect: "error" });
 }
 
 /** @param {Response} response */
@@ -38,4 +57,4 @@ async function refusal(response) {
   return `The server refused (${response.status}): ${reply?.error?.message ?? response.statusText}`;
 }
 
-module.exports = { ServerError, complete };
+module.exports = { ServerError, accepted, complete };

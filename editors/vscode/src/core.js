@@ -9,7 +9,8 @@ const REMEMBERED = 64;
 
 /**
  * @typedef {{prefix: string, suffix: string}} Around
- * @typedef {Around & {text: string}} Answer
+ * @typedef {{text: string, id: string}} Suggestion a text, and what the server knows it by
+ * @typedef {Around & Suggestion} Answer
  */
 
 /**
@@ -38,10 +39,12 @@ function whole(text, offset) {
 /**
  * The body for `/v1/completions`.
  * @param {Around} where
- * @param {{maxTokens: number, language: string}} wanted
+ * @param {{maxTokens: number, language: string, model: string}} wanted
  */
-function requestBody({ prefix, suffix }, { maxTokens, language }) {
-  return { prompt: prefix, suffix, max_tokens: maxTokens, temperature: 0, seed: 0, language, session: true };
+function requestBody({ prefix, suffix }, { maxTokens, language, model }) {
+  const named = model.trim() ? { model: model.trim() } : {};
+  const how = { max_tokens: maxTokens, temperature: 0, seed: 0, language, session: true };
+  return { ...named, prompt: prefix, suffix, ...how };
 }
 
 /**
@@ -69,14 +72,16 @@ class Memory {
   /**
    * What is left of an answer that the typing agreed with since, or null.
    * @param {Around} where
-   * @returns {string | null}
+   * @returns {Suggestion | null}
    */
   find({ prefix, suffix }) {
     for (const answer of this.answers) {
       if (answer.suffix !== suffix || !prefix.startsWith(answer.prefix)) continue;
       const typed = prefix.slice(answer.prefix.length);
       const rest = answer.text.slice(typed.length);
-      if (answer.text.startsWith(typed) && textOf({ choices: [{ text: rest }] })) return rest;
+      if (answer.text.startsWith(typed) && textOf({ choices: [{ text: rest }] })) {
+        return { text: rest, id: answer.id };
+      }
     }
     return null;
   }

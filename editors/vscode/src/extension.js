@@ -1,9 +1,10 @@
-// The extension: one provider, one command, one item in the status bar.
+// The extension: one provider, its commands, one item in the status bar.
 
 "use strict";
 
 const vscode = require("vscode");
-const { Provider, settings } = require("./provider");
+const { accepted } = require("./client");
+const { ACCEPTED, Provider, settings } = require("./provider");
 
 const LOOKS = {
   idle: ["codegen25", "Completions are on"],
@@ -36,6 +37,7 @@ function activate(context) {
   context.subscriptions.push(
     status,
     vscode.commands.registerCommand("codegen25.toggle", toggle),
+    vscode.commands.registerCommand(ACCEPTED, (id) => accepted(settings(), String(id))),
     vscode.languages.registerInlineCompletionItemProvider({ pattern: "**" }, new Provider(report)),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration("codegen25")) report("idle");

@@ -6,6 +6,9 @@ const vscode = require("vscode");
 const { Memory, around, replaced, requestBody, takes, textOf } = require("./core");
 const { ServerError, complete } = require("./client");
 
+/** What the editor runs when a whole suggestion was accepted. */
+const ACCEPTED = "codegen25.accepted";
+
 /**
  * @typedef {"idle" | "asking" | "off" | "failed"} State
  * @typedef {(state: State, detail?: string) => void} Report
@@ -18,6 +21,7 @@ function settings() {
     enabled: configuration.get("enabled", true),
     endpoint: configuration.get("endpoint", "http://127.0.0.1:8025"),
     apiKey: configuration.get("apiKey", ""),
+    model: configuration.get("model", ""),
     maxTokens: configuration.get("maxTokens", 64),
     languages: configuration.get("languages", ["*"]),
     delay: configuration.get("delay", 75),
@@ -47,8 +51,8 @@ class Provider {
     const known = this.memory.find(where);
     if (known !== null) return [item(known, document, position)];
     if (!byHand && !(await pause(wanted.delay, token))) return [];
-    const text = await this.ask(where, wanted, document.languageId, token);
-    return text && !token.isCancellationRequested ? [item(text, document, position)] : [];
+    const found = await this.ask(where, wanted, document.languageId, token);
+    return found && !token.isCancellationRequested ? [item(found, document, position)] : [];
   }
 
   /**
@@ -63,15 +67,16 @@ class Provider {
     if (token.isCancellationRequested) controller.abort();
     this.report("asking");
     try {
-      const body = requestBody(where, { maxTokens: wanted.maxTokens, language });
-      const text = textOf(await complete(wanted, body, controller.signal));
-      if (text) this.memory.remember({ ...where, text });
+      const body = requestBody(where, { ...wanted, language });
+      const reply = await complete(wanted, body, controller.signal);
+      const found = { text: textOf(reply), id: String(reply?.id ?? "") };
+      if (found.text) this.memory.remember({ ...where, ...found });
       this.report("idle");
-      return text;
+      return found.text ? found : null;
     } catch (error) {
       if (controller.signal.aborted) this.report("idle");
       else this.report("failed", error instanceof ServerError ? error.message : String(error));
-      return "";
+      return null;
     } finally {
       listening.dispose();
     }
@@ -79,14 +84,15 @@ class Provider {
 }
 
 /**
- * @param {string} text
+ * @param {import("./core").Suggestion} suggestion
  * @param {vscode.TextDocument} document
  * @param {vscode.Position} position
  */
-function item(text, document, position) {
+function item({ text, id }, document, position) {
   const lineRest = document.lineAt(position.line).text.slice(position.character);
   const end = position.translate(0, replaced(text, lineRest));
-  return new vscode.InlineCompletionItem(text, new vscode.Range(position, end));
+  const command = { title: "Accepted", command: ACCEPTED, arguments: [id] };
+  return new vscode.InlineCompletionItem(text, new vscode.Range(position, end), command);
 }
 
 /**
@@ -108,4 +114,4 @@ function pause(milliseconds, token) {
   });
 }
 
-module.exports = { Provider, settings };
+module.exports = { ACCEPTED, Provider, settings };

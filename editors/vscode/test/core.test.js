@@ -32,10 +32,12 @@ test("no character is cut in half", () => {
 });
 
 test("the request is one of a typing session", () => {
-  const body = requestBody({ prefix: "a", suffix: "b" }, { maxTokens: 7, language: "go" });
+  const wanted = { maxTokens: 7, language: "go", model: "" };
+  const body = requestBody({ prefix: "a", suffix: "b" }, wanted);
   assert.deepEqual(body, {
     prompt: "a", suffix: "b", max_tokens: 7, temperature: 0, seed: 0, language: "go", session: true,
   });
+  assert.equal(requestBody({ prefix: "a", suffix: "b" }, { ...wanted, model: " mine " }).model, "mine");
 });
 
 test("white space alone and odd replies are nothing to show", () => {
@@ -47,9 +49,9 @@ test("white space alone and odd replies are nothing to show", () => {
 
 test("what is typed through is not asked for again", () => {
   const memory = new Memory();
-  memory.remember({ prefix: "x = ", suffix: "\n", text: "foo(1)" });
-  assert.equal(memory.find({ prefix: "x = ", suffix: "\n" }), "foo(1)");
-  assert.equal(memory.find({ prefix: "x = fo", suffix: "\n" }), "o(1)");
+  memory.remember({ prefix: "x = ", suffix: "\n", text: "foo(1)", id: "7" });
+  assert.deepEqual(memory.find({ prefix: "x = ", suffix: "\n" }), { text: "foo(1)", id: "7" });
+  assert.deepEqual(memory.find({ prefix: "x = fo", suffix: "\n" }), { text: "o(1)", id: "7" });
   assert.equal(memory.find({ prefix: "x = g", suffix: "\n" }), null);
   assert.equal(memory.find({ prefix: "x = foo(1)", suffix: "\n" }), null);
   assert.equal(memory.find({ prefix: "x =", suffix: "\n" }), null);
@@ -58,10 +60,10 @@ test("what is typed through is not asked for again", () => {
 
 test("the latest answer leads, and old ones are forgotten", () => {
   const memory = new Memory();
-  memory.remember({ prefix: "a", suffix: "", text: "bcd" });
-  memory.remember({ prefix: "ab", suffix: "", text: "xyz" });
-  assert.equal(memory.find({ prefix: "ab", suffix: "" }), "xyz");
-  for (let i = 0; i < 100; i++) memory.remember({ prefix: `p${i}`, suffix: "", text: "t" });
+  memory.remember({ prefix: "a", suffix: "", text: "bcd", id: "1" });
+  memory.remember({ prefix: "ab", suffix: "", text: "xyz", id: "2" });
+  assert.equal(memory.find({ prefix: "ab", suffix: "" })?.text, "xyz");
+  for (let i = 0; i < 100; i++) memory.remember({ prefix: `p${i}`, suffix: "", text: "t", id: "" });
   assert.equal(memory.find({ prefix: "ab", suffix: "" }), null);
 });
 

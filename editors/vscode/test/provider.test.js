@@ -32,7 +32,7 @@ async function serve(context, reply) {
   });
   Object.assign(configured, {
     endpoint: `http://127.0.0.1:${server.address().port}`,
-    delay: 0, apiKey: "", languages: ["*"], enabled: true, maxTokens: 64,
+    delay: 0, apiKey: "", languages: ["*"], enabled: true, maxTokens: 64, model: "",
   });
   return { asked, gone };
 }
@@ -68,6 +68,31 @@ test("a suggestion stands at the cursor, and typing along asks no more", async (
   const [rest] = await suggest(provider, "def area():\n    return wid‸\n");
   assert.equal(rest.insertText, "th * height");
   assert.equal(asked.length, 1);
+});
+
+test("the server is told the id of what was accepted, and nothing else", async (t) => {
+  let status = 200;
+  const { asked } = await serve(t, () => [status, { id: "cmpl-7", choices: [{ text: "a + b" }] }]);
+  const provider = start();
+  await suggest(provider, "x = ‸\n");
+  const [rest] = await suggest(provider, "x = a ‸\n");
+  assert.equal(asked.length, 1);
+  await registered.commands[rest.command.command](...rest.command.arguments);
+  assert.equal(asked[1].url, "/v1/events");
+  assert.deepEqual(asked[1].body, { type: "select", completion_id: "cmpl-7", choice_index: 0 });
+  status = 404; // another server, which knows no events: nobody is bothered
+  await registered.commands[rest.command.command]("?");
+  configured.endpoint = "http://127.0.0.1:9";
+  await registered.commands[rest.command.command]("?");
+});
+
+test("a model is named when one is set", async (t) => {
+  const { asked } = await serve(t, says("x"));
+  const provider = start();
+  await suggest(provider, "a‸");
+  configured.model = "mine";
+  await suggest(provider, "b‸");
+  assert.deepEqual(asked.map((each) => each.body.model), [undefined, "mine"]);
 });
 
 test("a bracket that the editor closed is replaced", async (t) => {

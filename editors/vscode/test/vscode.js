@@ -21,8 +21,8 @@ class Range {
 }
 
 class InlineCompletionItem {
-  constructor(insertText, range) {
-    Object.assign(this, { insertText, range });
+  constructor(insertText, range, command) {
+    Object.assign(this, { insertText, range, command });
   }
 }
 

@@ -38,6 +38,11 @@ class Shown:
     language: str
 
 
+def key(owner: str, name: str, index: int = 0) -> str:
+    """What a completion is known by: whose it is, its name, which of several answers."""
+    return f"{owner}/{name}/{index}"
+
+
 class Accepted:
     """What was shown of late, and the file of what was accepted. For several threads at once."""
 

@@ -45,10 +45,15 @@ class FaultBody(BaseModel):
     error: Fault
 
 
-def build(service: Service, rules: Rules, at_end: Callable[[], None] | None = None) -> FastAPI:
+def build(
+    service: Service,
+    rules: Rules,
+    at_end: Callable[[], None] | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> FastAPI:
     """The app of a service, whose models are loaded in a thread once the server is up.
 
-    `at_end` is called when they could not be loaded.
+    `at_end` is called when they could not be loaded, `tell` with a line about every request.
     """
     app = FastAPI(
         title="codegen25", version=__version__, lifespan=_lifespan(service, at_end),
@@ -64,7 +69,7 @@ def build(service: Service, rules: Rules, at_end: Callable[[], None] | None = No
         app.add_exception_handler(kind, errors.answer)
     app.get("/health", tags=["server"])(_health)
     app.get("/metrics", tags=["server"], response_class=Response)(_metrics)
-    app.add_middleware(Guard, rules=rules, metrics=service.metrics)
+    app.add_middleware(Guard, rules=rules, metrics=service.metrics, tell=tell)
     return app
 
 
@@ -85,7 +90,7 @@ def _lifespan(service: Service, at_end: Callable[[], None] | None) -> Any:
         finally:
             if loading is not None:
                 await asyncio.gather(loading, return_exceptions=True)
-            service.close()
+            await asyncio.to_thread(service.close)  # who was broken off is told so meanwhile
 
     return lifespan
 

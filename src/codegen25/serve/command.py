@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import signal
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +30,7 @@ KEYS_VARIABLE = "CODEGEN25_API_KEY"
 LLAMA_CPP = "llama.cpp"
 ENGINES = ("codegen25", LLAMA_CPP)
 GRACE_SECONDS = 5
-MOST_CONNECTIONS = 1000
+"""What is under way has so long when the server ends."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Options:
     allow_hosts: tuple[str, ...] = ()
     adapters: tuple[str, ...] = ()
     keep_accepted: bool = False
+    verbose: bool = False
 
 
 def run(options: Options) -> None:
@@ -60,6 +63,8 @@ def run(options: Options) -> None:
         raise UserError(
             f"serve needs {error.name}; install it with: pip install 'codegen25[serve]'"
         ) from error
+    if options.queue < 0:
+        raise UserError(f"--queue {options.queue}: it is 0 or more")
     rules = Rules.of(options.host, options.allow_hosts, keys(options))
     folders = models(options)
     begun = time.perf_counter()
@@ -73,25 +78,43 @@ def run(options: Options) -> None:
 
     kept = Accepted(cache_folder(), options.keep_accepted)
     service = Service(load, options.queue, kept)
-    app = build(service, rules, at_end=lambda: setattr(server, "should_exit", True))
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    app = build(service, rules, end, say if options.verbose else None)
     server = uvicorn.Server(listener(app))
-    with listening(options) as bound:
+    with listening(options) as bound, told_to_end(end):
         server.run([bound])
     if service.failed is not None:
         raise service.failed
 
 
-def listener(app: FastAPI, grace: int = GRACE_SECONDS) -> uvicorn.Config:
+@contextlib.contextmanager
+def told_to_end(end: Callable[..., None]) -> Iterator[None]:
+    """Call `end` at SIGINT and SIGTERM, which are no faults: uvicorn handles them too, but then
+    raises them again, and the process would seem to have been killed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def listener(app: FastAPI, grace: int | None = None) -> uvicorn.Config:
     """How an app is served; at the end what is under way has `grace` seconds."""
     import uvicorn
 
-    from codegen25.serve.reply import connection
+    from codegen25.serve.connection import connection
 
     return uvicorn.Config(
         app, log_config=None, access_log=False, http=connection(), ws="none",
-        server_header=False, timeout_graceful_shutdown=grace, backlog=1024,
-        h11_max_incomplete_event_size=MAX_HEADERS, timeout_keep_alive=75,
-        limit_concurrency=MOST_CONNECTIONS,
+        server_header=False, backlog=1024, h11_max_incomplete_event_size=MAX_HEADERS,
+        timeout_graceful_shutdown=GRACE_SECONDS if grace is None else grace, timeout_keep_alive=75,
     )  # fmt: skip
 
 

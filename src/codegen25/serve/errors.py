@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +20,8 @@ from codegen25.serve.reply import GoneError, reply
 
 log = logging.getLogger("codegen25.serve")
 RETRY_SECONDS = 1
+DEEPEST = 16
+"""Lines of our code and others' that are logged of a failure, the innermost ones."""
 TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -51,7 +56,7 @@ def said(error: Exception) -> tuple[int, dict[str, Any]]:
         return 400, shape(400, *_validation(error))
     if isinstance(error, HTTPException):
         return error.status_code, shape(error.status_code, str(error.detail))
-    log.error("a request failed: %s", type(error).__name__, exc_info=log.isEnabledFor(10))
+    log.error("a request failed: %s", " from ".join(_traced(error)))
     return 500, shape(500, "the server failed at this request; its log says more")
 
 
@@ -60,12 +65,29 @@ async def answer(request: Request, error: Exception) -> Response:
     if isinstance(error, GoneError):
         return Response(status_code=499)
     status, body = said(error)
-    headers = dict(getattr(error, "headers", None) or {})  # a 405 says what is allowed
-    if status == 503:
-        headers["retry-after"] = str(RETRY_SECONDS)
-    if request.url.path.startswith("/api/"):  # Ollama's clients take a text
-        return reply({"error": body["error"]["message"]}, status, headers)
-    return reply(body, status, headers)
+    # A 405 says what is allowed.
+    return refusal(request.url.path, status, body, getattr(error, "headers", None) or {})
+
+
+def refusal(path: str, status: int, body: dict[str, Any], headers: Mapping[str, str]) -> Response:
+    """A fault as the clients of a path read it; a 503 says when to come again."""
+    again = {"retry-after": str(RETRY_SECONDS)} if status == 503 else {}
+    if path.startswith("/api/"):  # Ollama's clients take a text
+        body = {"error": body["error"]["message"]}
+    return reply(body, status, {**headers, **again})
+
+
+def _traced(error: BaseException | None) -> Iterator[str]:
+    """Kinds of an error and its causes, and the lines they passed: no message, it may hold code."""
+    while error is not None:
+        frames = list(walk_tb(error.__traceback__))[-DEEPEST:]
+        lines = " ".join(f"{_short(frame.f_code.co_filename)}:{at}" for frame, at in frames)
+        yield f"{type(error).__name__} ({lines})"
+        error = error.__cause__
+
+
+def _short(file: str) -> str:
+    return "/".join(Path(file).parts[-2:])
 
 
 def _validation(error: RequestValidationError) -> tuple[str, str | None]:

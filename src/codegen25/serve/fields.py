@@ -87,6 +87,13 @@ def served(request: Request, model: str | None) -> Served:
     return service_of(request).model(model)
 
 
+def served_or_default(request: Request, model: str | None) -> Served:
+    """The model that a request names, the default where the name is none of ours: some clients
+    have names of their own."""
+    service = service_of(request)
+    return service.model(model if model in service.models else None)
+
+
 def owner_of(request: Request) -> str:
     """Whose keys and values a request may share."""
     owner: str = request.scope.get("owner", "")

@@ -12,16 +12,17 @@ import hashlib
 import hmac
 import ipaddress
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import numpy as np
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from codegen25.serve.errors import said, shape
+from codegen25.serve.connection import OPEN
+from codegen25.serve.errors import refusal, said, shape
 from codegen25.serve.metrics import Metrics
-from codegen25.serve.reply import reply
+from codegen25.serve.reply import ENDING
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 HEALTH = "/v1/health"
@@ -29,15 +30,21 @@ OPEN_PATHS = frozenset({"/", "/health", HEALTH, "/favicon.ico"})
 """Read without a key; Tabby's agents also post to its health, with and without one."""
 OPEN_FOLDER = "/playground/"
 READING = ("GET", "HEAD")
+METHODS = (*READING, "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 MAX_HEADERS = 32 << 10
 MAX_BODY = 4 << 20
 MAX_HEALTH_BODY = 1000
 MAX_DEPTH = 64
 BODY_SECONDS = 30.0
 """A body must be whole within so long."""
+MOST_CONNECTIONS = 1000
+"""Open ones, and requests under way; who comes beyond is told to come again."""
+UNBOUND = "/health"
+"""Answered however many there are."""
 
 
-REFUSED = {401: {"www-authenticate": "Bearer"}, 408: {"connection": "close"}}
+CLOSE = {"connection": "close"}
+REFUSED = {401: {"www-authenticate": "Bearer"}, 408: CLOSE, 503: CLOSE}
 """Headers of refusals, by status."""
 
 
@@ -98,40 +105,69 @@ class Rules:
 
 
 class Guard:
-    """ASGI: lets through what the rules allow, with its body whole."""
+    """ASGI: lets through what the rules allow, with its body whole. `tell` gets a line about every
+    request, without anything that a client wrote."""
 
-    def __init__(self, app: ASGIApp, rules: Rules, metrics: Metrics) -> None:
-        self.app, self.rules, self.metrics = app, rules, metrics
+    def __init__(
+        self,
+        app: ASGIApp,
+        rules: Rules,
+        metrics: Metrics,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        self.app, self.rules, self.metrics, self.tell = app, rules, metrics, tell
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
-        begun, status = time.perf_counter(), 499
+        begun, status, sent = time.perf_counter(), 499, 0
 
         async def note(message: Message) -> None:
-            nonlocal status
+            nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [
                     *message["headers"], (b"x-content-type-options", b"nosniff"),
                     (b"openai-processing-ms", b"%d" % (1000 * (time.perf_counter() - begun))),
                 ]  # fmt: skip
+            sent += len(message.get("body", b""))
             await send(message)
 
+        self._under_way += 1
         try:
             await self._checked(scope, receive, note)
-        except Exception as error:
+        except asyncio.CancelledError:  # the grace is over; of what has begun see `reply.Stream`
             if status != 499:
                 raise
-            code, body = said(error)
-            await reply(body, code)(scope, receive, note)
+            await self._refuse(503, ENDING, scope, receive, note)
+        except Exception as error:
+            code, body = said(error)  # which logs it; uvicorn would, with what it says
+            if status == 499:
+                await refusal(scope["path"], code, body, {})(scope, receive, note)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
-            self.metrics.requested(route, status, time.perf_counter() - begun)
+            self._under_way -= 1
+            self._note(scope, status, time.perf_counter() - begun, sent)
+
+    def _note(self, scope: Scope, status: int, seconds: float, sent: int) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        self.metrics.requested(route, status, seconds)
+        if self.tell is not None:
+            method = scope["method"] if scope["method"] in METHODS else "?"
+            read = scope.get("codegen25.read", 0)
+            self.tell(f"{method} {route} {status} {1000 * seconds:.1f} ms {read} in {sent} out")
+
+    def _is_full(self, scope: Scope) -> bool:
+        """Whether there are too many already, this one included."""
+        connections = len(scope.get("state", {}).get(OPEN, ()))
+        return max(connections, self._under_way) > MOST_CONNECTIONS
 
     async def _checked(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != UNBOUND and self._is_full(scope):
+            what = f"{MOST_CONNECTIONS} connections are open; ask again in a second"
+            return await self._refuse(503, what, scope, receive, send)
         if _size(scope) > MAX_HEADERS:
             what = f"the headers are larger than {MAX_HEADERS >> 10} KiB"
             return await self._refuse(431, what, scope, receive, send)
@@ -164,6 +200,7 @@ class Guard:
             return await self._refuse(408, what, scope, receive, send)
         if body is None:
             return await self._refuse(413, _too_large(most), scope, receive, send)
+        scope["codegen25.read"] = len(body)
         if depth(body) > MAX_DEPTH:
             what = f"the body is nested more than {MAX_DEPTH} deep"
             return await self._refuse(400, what, scope, receive, send)
@@ -172,7 +209,7 @@ class Guard:
     @staticmethod
     async def _refuse(status: int, what: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers = REFUSED.get(status, {})
-        await reply(shape(status, what), status, headers)(scope, receive, send)
+        await refusal(scope["path"], status, shape(status, what), headers)(scope, receive, send)
 
 
 def _name(header: str) -> str:

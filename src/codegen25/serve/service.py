@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from codegen25.errors import UserError
 from codegen25.infill import Layout, Prompt
 from codegen25.models import cache_folder
-from codegen25.sample.request import BusyError, Completion, Piece, Priority, Request, TokenLogprobs
+from codegen25.sample.request import Completion, Piece, Priority, Request, TokenLogprobs
 from codegen25.serve.accepted import Accepted
 from codegen25.serve.ask import MOST_SAMPLES, Ask
 from codegen25.serve.backend import Backend
 from codegen25.serve.metrics import Metrics
+from codegen25.serve.places import Places
 from codegen25.serve.refusals import UnavailableError, UnknownModelError, UnsupportedError
+from codegen25.serve.truncation import Truncated, is_cut
 from codegen25.serve.typists import Typists, front
 
 T = TypeVar("T")
 DEFAULT = "default"
+QUEUE = 256
 LEAST_ROOM = 32
 """Tokens that an infill's surroundings keep, however long an answer is asked for."""
 
@@ -28,14 +40,22 @@ Show = Callable[[int, Piece], None]
 
 @dataclass
 class Served:
-    """A model that is served, and who types into it."""
+    """A model that is served, and who types into it. `queue` answers may wait for their turn."""
 
     name: str
     backend: Backend
+    queue: int = QUEUE
 
     def __post_init__(self) -> None:
         self.typists = Typists(self.backend)
+        self.places = Places(self.queue + self.rows)
         self._scoring = asyncio.Semaphore(1)
+
+    @property
+    def rows(self) -> int:
+        """Answers that are written at once."""
+        computer = getattr(self.backend, "runner", self.backend)
+        return int(getattr(computer, "rows", 1))
 
     async def score(self, ids: Sequence[int], top: int) -> list[TokenLogprobs]:
         """Log-probabilities of every id but the first, with `top` alternatives."""
@@ -59,7 +79,7 @@ class Service:
     def __init__(
         self,
         load: Callable[[], Mapping[str, Backend]],
-        queue: int = 256,
+        queue: int = QUEUE,
         events: Accepted | None = None,
     ) -> None:
         self._load, self.queue = load, queue
@@ -101,7 +121,9 @@ class Service:
         except Exception as error:
             self.failed = error
             raise
-        self.models = {name: Served(name, backend) for name, backend in backends.items()}
+        self.models = {
+            name: Served(name, backend, self.queue) for name, backend in backends.items()
+        }
 
     def close(self) -> None:
         """End all models; what is under way fails."""
@@ -124,18 +146,29 @@ class Service:
 
     # ---------------------------------------------------------------------------------- answers
 
+    @contextmanager
+    def held(self, served: Served, asks: Sequence[Ask]) -> Iterator[None]:
+        """Places for all answers of some questions: all of them, or a BusyError at once."""
+        for ask in asks:
+            if not 1 <= ask.n <= MOST_SAMPLES:
+                raise UserError(f"n is {ask.n}; it lies between 1 and {MOST_SAMPLES}")
+        with served.places.held(sum(ask.n for ask in asks)):
+            yield
+
     async def answers(self, served: Served, ask: Ask, show: Show | None = None) -> list[Completion]:
         """All answers of a question. Cancelling the task ends them within a step.
 
         `show` gets each answer's index and pieces as they become final.
         """
-        if not 1 <= ask.n <= MOST_SAMPLES:
-            raise UserError(f"n is {ask.n}; it lies between 1 and {MOST_SAMPLES}")
-        self._refuse_when_full(served.backend)
+        with self.held(served, [ask]):
+            return await self.compute(served, ask, show)
+
+    async def compute(self, served: Served, ask: Ask, show: Show | None = None) -> list[Completion]:
+        """See `answers`, whose places are held here by whoever asks."""
         if ask.typing and ask.n == 1 and ask.suffix is not None and ask.layout is None:
             return [await self._typed(served, ask, show)]
-        requests = await asyncio.to_thread(self._requests, served.backend, ask)
-        return await self._all(served.backend, requests, show)
+        requests, cut = await asyncio.to_thread(self._requests, served.backend, ask)
+        return await self._all(served.backend, requests, show, cut=cut)
 
     async def stream(self, served: Served, asks: Sequence[Ask]) -> AsyncIterator[tuple[int, Piece]]:
         """Each answer's index, through all questions, and its pieces as they become final.
@@ -145,11 +178,12 @@ class Service:
         ready: asyncio.Queue[tuple[int, Piece] | None] = asyncio.Queue()
 
         async def one(first: int, ask: Ask) -> None:
-            await self.answers(served, ask, lambda i, piece: ready.put_nowait((first + i, piece)))
+            await self.compute(served, ask, lambda i, piece: ready.put_nowait((first + i, piece)))
 
         async def work() -> None:
             try:
-                await together(one(i * ask.n, ask) for i, ask in enumerate(asks))
+                with self.held(served, asks):
+                    await together(one(i * ask.n, ask) for i, ask in enumerate(asks))
             finally:
                 ready.put_nowait(None)
 
@@ -163,13 +197,22 @@ class Service:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _all(
-        self, backend: Backend, requests: list[Request], show: Show | None
+        self, backend: Backend, requests: list[Request], show: Show | None, *, cut: bool
     ) -> list[Completion]:
+        """Answers, those to a prompt that was `cut` marked."""
+
+        def marked(completion: Completion) -> Completion:
+            return Truncated.of(completion) if cut else completion
+
         async def one(index: int, request: Request) -> Completion:
-            on_piece = None if show is None else lambda piece: show(index, piece)
-            completion = await backend.ask(request, on_piece)
+            def on_piece(piece: Piece) -> None:
+                assert show is not None
+                last = piece.completion
+                show(index, piece if last is None else replace(piece, completion=marked(last)))
+
+            completion = await backend.ask(request, on_piece if show is not None else None)
             self.metrics.answered(completion)
-            return completion
+            return marked(completion)
 
         return await together(one(i, request) for i, request in enumerate(requests))
 
@@ -183,26 +226,28 @@ class Service:
             self.metrics.typed_through()
             return known
         request = await typist.asked(ask)
-        [completion] = await self._all(served.backend, [request], show)
+        [completion] = await self._all(served.backend, [request], show, cut=typist.cut)
         served.typists.remember(typist, ask, completion)
         return completion
 
     # ----------------------------------------------------------------------------------- prompts
 
-    def _requests(self, backend: Backend, ask: Ask) -> list[Request]:
+    def _requests(self, backend: Backend, ask: Ask) -> tuple[list[Request], bool]:
+        """What is asked of the engine, and whether the prompt was cut."""
+        prompt, cut = self._prompt(backend, ask)
         request = Request(
-            self._prompt(backend, ask), ask.max_tokens, ask.sampling, stops=ask.stops,
+            prompt, ask.max_tokens, ask.sampling, stops=ask.stops,
             prefix=ask.prefix, suffix=ask.suffix or "", language=ask.language,
             priority=Priority.TYPING if ask.typing else Priority.BATCH, budget=ask.budget,
             owner=ask.owner,
         )  # fmt: skip
         keys = [f"{request.key}/{i}" if i else request.key for i in range(ask.n)]
-        return [replace(request, key=key) for key in keys]
+        return [replace(request, key=key) for key in keys], cut
 
     @staticmethod
-    def _prompt(backend: Backend, ask: Ask) -> Prompt:
-        """The prompt of a question. An infill's far ends are cut to fit; what is to be continued
-        from left to right, or is given as ids, is refused when it is too long."""
+    def _prompt(backend: Backend, ask: Ask) -> tuple[Prompt, bool]:
+        """The prompt of a question. An infill's far ends are cut to fit, which is said; what is to
+        be continued from left to right, or is given as ids, is refused when it is too long."""
         room = backend.context - ask.max_tokens
         if ask.ids is not None or ask.suffix is None:
             if len(ask.prefix) > backend.context * backend.tokenizer.longest_token:
@@ -216,22 +261,18 @@ class Service:
                     f"the prompt's {len(ids)} tokens and {ask.max_tokens} to write exceed the "
                     f"model's context of {backend.context}"
                 )
-            return Prompt(ids, backend.form.ends, Layout.CAUSAL)
+            return Prompt(ids, backend.form.ends, Layout.CAUSAL), False
         if room < LEAST_ROOM:
             raise UserError(
                 f"max_tokens is {ask.max_tokens}; this model's context of {backend.context} "
                 f"leaves room for {backend.context - LEAST_ROOM}"
             )
         ahead = front(ask.extra, backend.tokenizer, min(backend.context, room) // 4)
-        return backend.prompt(
+        prompt = backend.prompt(
             ask.prefix, ask.suffix, max_tokens=max(1, ask.max_tokens), layout=ask.layout,
             front=ahead,
         )  # fmt: skip
-
-    def _refuse_when_full(self, backend: Backend) -> None:
-        waiting = backend.requests[1]
-        if waiting >= self.queue:
-            raise BusyError(f"{waiting} requests are waiting; ask again in a second")
+        return prompt, is_cut(prompt, ask.prefix, ask.suffix, ahead, backend.tokenizer)
 
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

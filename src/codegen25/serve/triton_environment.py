@@ -146,4 +146,5 @@ def _make(venv: Path) -> None:
             raise UserError(f"the environment for Triton lacks {what}: {lines[-1]}")
 
 
-# ------------------------------------------------------------------------------------- server
+if __name__ == "__main__":
+    print(Environment.ready().python)

@@ -8,12 +8,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from codegen25.sample.context import Snippet, render
 from codegen25.sample.context.snippet import SIMILAR
 from codegen25.sample.request import DEFAULT_MAX_TOKENS, Completion, Priority, Request
 from codegen25.sample.session import Model, Options, Typing
 from codegen25.serve.ask import Ask
+from codegen25.serve.truncation import is_cut
 from codegen25.tokenizer import Tokenizer
 
 MOST, MOST_BYTES = 256, 64 << 20
@@ -41,6 +43,8 @@ class Typist(Typing):
         super().__init__(model, options)
         self.held = 0
         """Bytes that it is known to hold."""
+        self.cut = False
+        """Whether the prompt is less than the whole text around the cursor."""
         self._files, self._ids = files, list[int]()
         self._lock = threading.Lock()
 
@@ -75,6 +79,11 @@ class Typist(Typing):
         if ask.max_tokens == 0:
             return replace(request, max_tokens=0, forced=b"", budget=ask.budget)
         return replace(request, budget=ask.budget)
+
+    def _anchored(self, before: str, suffix: str, room: int) -> Any:
+        anchor = super()._anchored(before, suffix, room)
+        self.cut = is_cut(anchor.prompt, before, suffix, self._ids, self.model.tokenizer)
+        return anchor
 
     def _front(self, prefix: str, suffix: str) -> list[int]:
         if self._files:

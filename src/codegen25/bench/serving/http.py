@@ -39,26 +39,30 @@ class Connection:
 
     def __init__(self, target: Target) -> None:
         self.target = target
+        self.first: float | None = None
+        """Seconds to the first text of the last question, once it has come: the rest may not."""
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
     async def post(self, body: bytes) -> Answer:
         """Ask and read the whole answer. Cancelled, it hangs up, as editors do."""
         begun = time.perf_counter()
+        self.first = None
         try:
             reader, writer = await self._open()
             writer.write(self.target.request(body))
             await writer.drain()
             head = await reader.readuntil(b"\r\n\r\n")
             status = int(head[9:12])
-            first, parts = 0.0, []
+            parts = []
             async for part in _body(reader, head.lower()):
-                if not first:
-                    first = time.perf_counter() - begun
+                if self.first is None and status == 200:
+                    self.first = time.perf_counter() - begun
                 parts.append(part)
             if b"connection: close" in head.lower():
                 self.hang_up()
-            return Answer(status, first, time.perf_counter() - begun, b"".join(parts))
+            whole = time.perf_counter() - begun
+            return Answer(status, self.first or whole, whole, b"".join(parts))
         except BaseException:
             self.hang_up()
             raise

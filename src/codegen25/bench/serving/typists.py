@@ -15,10 +15,17 @@ from codegen25.bench.serving.http import Connection, Target
 
 @dataclass
 class Seen:
-    """What all typists saw."""
+    """What all typists saw.
+
+    `firsts` and `wholes` are seconds to the first text and to the end, of every question but those
+    refused: what had not come when a question was given up counts as come just then, so that
+    quantiles are those of all questions, and at least what they say.
+    """
 
     firsts: list[float] = field(default_factory=list)
     wholes: list[float] = field(default_factory=list)
+    answered: int = 0
+    """Questions whose whole answer came in time."""
     late: int = 0
     """Questions that were given up for the next one."""
     busy: int = 0
@@ -64,7 +71,7 @@ async def _type(
         try:
             answer = await asyncio.wait_for(connection.post(bodies[at % len(bodies)]), pause)
         except TimeoutError:
-            seen.late += 1
+            _note_late(seen, connection.first, pause)
         except (OSError, asyncio.IncompleteReadError, ValueError) as error:
             seen.fault(type(error).__name__)
         else:
@@ -76,12 +83,19 @@ async def _type(
 
 def _note(seen: Seen, status: int, first: float, whole: float) -> None:
     if status == 200:
+        seen.answered += 1
         seen.firsts.append(first)
         seen.wholes.append(whole)
     elif status == 503:
         seen.busy += 1
     else:
         seen.fault(f"status {status}")
+
+
+def _note_late(seen: Seen, first: float | None, pause: float) -> None:
+    seen.late += 1
+    seen.firsts.append(pause if first is None else first)
+    seen.wholes.append(pause)
 
 
 async def leave(target: Target, body: bytes, rate: float, seconds: float) -> int:

@@ -1,4 +1,5 @@
-"""Copilot's dialect, as FauxPilot's clients speak it: any engine's name means the default model."""
+"""Copilot's dialect, as FauxPilot's clients speak it. An engine is a served model where it has the
+name of one, else the default: clients have names of their own."""
 
 from __future__ import annotations
 
@@ -47,13 +48,14 @@ class CopilotBody(f.Body):
 @router.post("/v1/engines/{engine}/completions")
 async def completions(engine: str, body: CopilotBody, request: Request) -> Response:
     """Fill in between `prompt` and `suffix`, somebody's keystroke."""
-    served = f.served(request, None)
+    served = f.served_or_default(request, engine)
     suffix = body.suffix or ""
     named = body.extra.language if body.extra else None
     language = language_named(named) if named else language_of_text(body.prompt + suffix)
     wanted = MAX_TOKENS if body.max_tokens is None else body.max_tokens
     asked = CompletionBody(
-        prompt=body.prompt, suffix=suffix, max_tokens=infill_tokens(served, wanted),
+        model=served.name, prompt=body.prompt, suffix=suffix,
+        max_tokens=infill_tokens(served, wanted),
         temperature=body.temperature or 0.0, top_p=body.top_p, n=body.n, stop=body.stop,
         seed=body.seed or 0, logprobs=body.logprobs, stream=body.stream, session=True,
         language=language,

@@ -1,8 +1,8 @@
-"""OpenAI's `/v1/completions`, with `suffix` honoured, and `/v1/models`.
+"""OpenAI's `/v1/completions`, with `suffix` honoured.
 
 Our own fields, which other clients leave out: `layout`, `single_line`, `session` (the keystrokes of
-an editor), `top_k`, `min_p`, `repetition_penalty`; and in the answer `stop_reason`, `stop_rule` and
-`timings`.
+an editor, who may tell at `/v1/events` what became of an answer), `top_k`, `min_p`,
+`repetition_penalty`; and in the answer `stop_reason`, `stop_rule` and `timings`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from starlette.responses import Response
 from codegen25.sample.request import Completion
 from codegen25.serve import fields as f
 from codegen25.serve import logprobs
+from codegen25.serve.accepted import Shown, key
 from codegen25.serve.answers import ending, head, timings, usage
 from codegen25.serve.ask import Ask
-from codegen25.serve.dialects import tabby
+from codegen25.serve.dialects import openai_models, tabby
 from codegen25.serve.dialects.openai_body import CompletionBody, ask_of, prompts_of
 from codegen25.serve.dialects.openai_choices import echoed, whole
+from codegen25.serve.languages import language_named
 from codegen25.serve.reply import DONE, EVENTS, begun, event, reply, while_there
 from codegen25.serve.service import Served
 
 router = APIRouter(tags=["OpenAI"])
+router.include_router(openai_models.router)
 
 
 def _dialect(raw: object) -> str:
@@ -51,32 +54,16 @@ async def completions(body: Either, request: Request) -> Response:
         return await begun(request.receive, _events(request, model, body, asks, top), EVENTS)
     work = whole(f.service_of(request), model, body, asks)
     choices, usage, timings = await while_there(request.receive, work)
+    for choice in choices:
+        _shown(request, body, top["id"], choice["index"], choice["text"])
     return reply({**top, "choices": choices, "usage": usage, "timings": timings})
 
 
-@router.get("/v1/models")
-async def models(request: Request) -> Response:
-    """The served models, the default first."""
-    service = f.service_of(request)
-    service.require_ready()
-    served = service.models.values()
-    return reply({"object": "list", "data": [_model(each) for each in served]})
-
-
-@router.get("/v1/models/{model:path}")
-async def model_by_name(model: str, request: Request) -> Response:
-    """One served model."""
-    return reply(_model(f.served(request, model)))
-
-
-def _model(served: Served) -> dict[str, Any]:
-    return {
-        "id": served.name,
-        "object": "model",
-        "created": 0,
-        "owned_by": "codegen25",
-        "max_model_len": served.backend.context,
-    }
+def _shown(request: Request, body: CompletionBody, name: str, index: int, text: str) -> None:
+    """An editor was given a completion; it may tell what became of it."""
+    if body.session and isinstance(body.prompt, str):
+        shown = Shown(body.prompt, text, body.suffix or "", language_named(body.language))
+        f.service_of(request).events.show(key(f.owner_of(request), name, index), shown)
 
 
 async def _events(
@@ -95,6 +82,7 @@ async def _events(
         if last is not None:
             ended.append(last)
             choice |= ending(last)
+            _shown(request, body, top["id"], index, last.text)
             more = {"timings": timings([last])}
             if body.logprobs is not None:  # a token's text may end in a later piece: all at the end
                 choice["logprobs"] = logprobs.legacy(last.logprobs, tokenizer, body.logprobs)

@@ -18,12 +18,13 @@ async def whole(
     service: Service, served: Served, body: CompletionBody, asks: list[Ask]
 ) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
     """All choices, the usage and the times."""
-    found = await together(service.answers(served, ask) for ask in asks)
     choices: list[dict[str, Any]] = []
-    for ask, completions in zip(asks, found, strict=True):
-        echo = await _echo(served, body, ask) if body.echo else None
-        for completion in _best(completions, body.n or 1):
-            choices.append(_choice(served, body, len(choices), completion, echo))
+    with service.held(served, asks):  # those that are scored too, until they are
+        found = await together(service.compute(served, ask) for ask in asks)
+        for ask, completions in zip(asks, found, strict=True):
+            echo = await _echo(served, body, ask) if body.echo else None
+            for completion in _best(completions, body.n or 1):
+                choices.append(_choice(served, body, len(choices), completion, echo))
     everything = [each for completions in found for each in completions]
     return choices, usage(everything, max(1, asks[0].n)), timings(everything)
 

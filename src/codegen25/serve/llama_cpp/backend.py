@@ -98,6 +98,11 @@ class LlamaCpp:
         return self._slots.load
 
     @property
+    def rows(self) -> int:
+        """Sequences that llama.cpp computes at once."""
+        return self.process.setup.slots
+
+    @property
     def kept(self) -> tuple[int, int]:
         """Sequences in llama.cpp's slots, and the bytes of their prompts' keys and values."""
         kept = self._slots.kept

@@ -1,14 +1,16 @@
 """What all requests of llama.cpp's clients hold.
 
-`samplers` and `id_slot` change nothing here: an infill is greedy unless a temperature is given, and
-any slot will do. An answer under a time limit ends when it is over, not at the next newline.
+`samplers`, `id_slot` and `n_indent` change nothing here: an infill is greedy unless a temperature
+is given, any slot will do, and an infill always ends where its text leaves the block at the cursor,
+which is looked for in the text. An answer under a time limit ends when it is over, not at the next
+newline.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from codegen25.sample.options import Sampling
 from codegen25.serve import fields as f
@@ -17,11 +19,17 @@ LEAST_SECONDS = 0.05
 Milliseconds = Annotated[int, Field(ge=-1, le=3_600_000)]
 
 
+def _whole(scale: float) -> float:
+    if scale not in (0, 1):
+        raise ValueError("an adapter is merged, and taken whole (1) or not at all (0)")
+    return scale
+
+
 class Adapter(f.Body):
     """An adapter to answer with, by its place behind the default model."""
 
     id: Annotated[int, Field(ge=0, le=1000)] = 0
-    scale: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 1.0
+    scale: Annotated[float, AfterValidator(_whole)] = 1.0
 
 
 class Body(f.Body):

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from codegen25.errors import UserError
+from codegen25.sample.request import Completion
 from codegen25.serve import fields as f
 from codegen25.serve.ask import Ask
 from codegen25.serve.dialects.llama_cpp import server, tokens
@@ -17,7 +18,7 @@ from codegen25.serve.dialects.llama_cpp.body import Adapter, Body
 from codegen25.serve.dialects.llama_cpp.reply import answer, picked, piece
 from codegen25.serve.refusals import UnknownModelError
 from codegen25.serve.reply import EVENTS, begun, event, reply, while_there
-from codegen25.serve.service import Served, together
+from codegen25.serve.service import Served, Service, together
 
 router = APIRouter(tags=["llama.cpp"])
 router.include_router(server.router)
@@ -46,7 +47,7 @@ def _served(body: Body, request: Request) -> Served:
 
 
 def _adapted(named: Served, lora: Sequence[Adapter], request: Request) -> Served:
-    wanted = [each.id for each in lora if each.scale > 0]
+    wanted = [each.id for each in lora if each.scale]
     if not wanted:
         return named
     if len(wanted) > 1:
@@ -64,7 +65,7 @@ async def _answered(body: Body, request: Request, served: Served, asks: list[Ask
     service = f.service_of(request)
     if body.stream:
         return await begun(request.receive, _events(body, request, served, asks), EVENTS)
-    work = together(service.answers(served, ask) for ask in asks)
+    work = _computed(service, served, asks)
     pairs = zip(asks, await while_there(request.receive, work), strict=True)
     every = [(ask, completion) for ask, found in pairs for completion in found]
     shown: list[Any] = [
@@ -72,6 +73,11 @@ async def _answered(body: Body, request: Request, served: Served, asks: list[Ask
         for index, (ask, completion) in enumerate(every)
     ]
     return reply(shown[0] if len(shown) == 1 else shown)
+
+
+async def _computed(service: Service, served: Served, asks: list[Ask]) -> list[list[Completion]]:
+    with service.held(served, asks):
+        return await together(service.compute(served, ask) for ask in asks)
 
 
 async def _events(

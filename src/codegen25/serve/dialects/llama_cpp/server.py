@@ -10,7 +10,6 @@ from starlette.responses import Response
 from codegen25 import __version__
 from codegen25.serve import fields as f
 from codegen25.serve.reply import reply
-from codegen25.serve.service import Served
 
 router = APIRouter()
 
@@ -28,7 +27,7 @@ async def props(request: Request) -> Response:
         "default_layout": layouts[0],
         "build_info": f"codegen25 {__version__}",
         "default_generation_settings": {"n_ctx": served.backend.context},
-        "total_slots": _rows(served),
+        "total_slots": served.rows,
     })  # fmt: skip
 
 
@@ -39,11 +38,6 @@ async def slots(request: Request) -> Response:
     busy = served.backend.requests[0]
     found: list[dict[str, Any]] = [
         {"id": i, "n_ctx": served.backend.context, "is_processing": i < busy}
-        for i in range(_rows(served))
+        for i in range(served.rows)
     ]
     return reply(found)
-
-
-def _rows(served: Served) -> int:
-    """Answers that are written at once."""
-    return int(getattr(getattr(served.backend, "runner", None), "rows", 1))

@@ -1,4 +1,8 @@
-"""What Ollama's clients send, as what is asked. Greedy unless a temperature is given."""
+"""What Ollama's clients send, as what is asked.
+
+Greedy unless a temperature is given. Then a seed is drawn for want of one; an infill's is 0, for
+somebody's keystrokes draw alike.
+"""
 
 from __future__ import annotations
 
@@ -29,17 +33,17 @@ class Options(f.Body):
     top_p: f.TopP = 0.9
     top_k: f.TopK = 40
     min_p: f.MinP = 0.0
-    seed: f.Seed = 0
+    seed: f.Seed | None = None
     stop: f.Stop = None
     repeat_penalty: f.Repetition = 1.0
     presence_penalty: f.Penalty = 0.0
     frequency_penalty: f.Penalty = 0.0
 
-    @property
-    def sampling(self) -> Sampling:
+    def sampling(self, *, typing: bool = False) -> Sampling:
         """How to draw."""
+        seed = max(0, self.seed or 0) if typing else f.seed_of(self.seed)
         return Sampling(
-            self.temperature, self.top_p, f.seed_of(self.seed), max(0, self.top_k), self.min_p,
+            self.temperature, self.top_p, seed, max(0, self.top_k), self.min_p,
             self.repeat_penalty, self.presence_penalty, self.frequency_penalty,
         )  # fmt: skip
 
@@ -64,7 +68,7 @@ class Body(f.Body):
         ids = await encoded(served, parts)
         return Ask(
             ids=ids, max_tokens=room_after(served, ids, options.num_predict), owner=owner,
-            sampling=options.sampling, stops=Stops((*f.stops_of(options.stop), *stops)),
+            sampling=options.sampling(), stops=Stops((*f.stops_of(options.stop), *stops)),
         )  # fmt: skip
 
     async def chat(self, served: Served, messages: Sequence[Message], owner: str) -> Ask:
@@ -87,7 +91,7 @@ class GenerateBody(Body):
         options = self.chosen
         return Ask(
             self.prompt, self.suffix or "", max_tokens=infill_tokens(served, options.num_predict),
-            sampling=options.sampling, typing=True, owner=owner,
+            sampling=options.sampling(typing=True), typing=True, owner=owner,
             stops=replace(Stops.editor(), strings=f.stops_of(options.stop)),
             language=language_of_text(self.prompt + (self.suffix or "")),
         )  # fmt: skip

@@ -20,7 +20,7 @@ from codegen25.serve.reply import LINES, begun, line, reply, while_there
 from codegen25.serve.service import Served
 
 FAULTS: dict[int | str, dict[str, Any]] = {
-    status: {"model": server.Refusal} for status in (400, 404, 501, 503)
+    status: {"model": server.Refusal} for status in (400, 401, 403, 404, 408, 413, 431, 501, 503)
 }
 router = APIRouter(tags=["Ollama"], responses=FAULTS)
 router.include_router(server.router)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from codegen25.sample.options import Sampling
 from codegen25.sample.stopping import Stops
 from codegen25.serve import fields as f
-from codegen25.serve.accepted import Shown
+from codegen25.serve.accepted import Shown, key
 from codegen25.serve.ask import MOST_EXTRA, Ask
 from codegen25.serve.languages import language_named, language_of
 from codegen25.serve.prompts import infill_tokens
@@ -61,6 +61,7 @@ class TabbyBody(f.Body):
 
     language: Annotated[str, Field(max_length=40)] | None = None
     segments: Segments
+    model: f.Name | None = None
     temperature: f.Temperature | None = None
     seed: f.Seed | None = None
     mode: f.Name | None = None
@@ -68,7 +69,7 @@ class TabbyBody(f.Body):
 
 async def completions(body: TabbyBody, request: Request) -> Response:
     """Fill in between a prefix and a suffix."""
-    service, served = f.service_of(request), f.served(request, None)
+    service, served = f.service_of(request), f.served_or_default(request, body.model)
     segments, language = body.segments, language_named(body.language)
     if body.language is None:
         language = language_of(segments.filepath)
@@ -80,8 +81,7 @@ async def completions(body: TabbyBody, request: Request) -> Response:
     )  # fmt: skip
     [found] = await while_there(request.receive, service.answers(served, ask))
     name = f"cmpl-{uuid.uuid4()}"
-    service.events.show(
-        f"{ask.owner}/{name}", Shown(ask.prefix, found.text, ask.suffix or "", language)
-    )
+    shown = Shown(ask.prefix, found.text, ask.suffix or "", language)
+    service.events.show(key(ask.owner, name), shown)
     choices = [{"index": 0, "text": found.text}] if found.text else []
     return reply({"id": name, "choices": choices, "mode": body.mode or "standard"})

@@ -10,6 +10,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from codegen25.serve import fields as f
+from codegen25.serve.accepted import key
 from codegen25.serve.chat_template import chats
 from codegen25.serve.reply import reply
 from codegen25.serve.service import Served
@@ -33,7 +34,7 @@ async def events(body: EventBody, request: Request, select_kind: str = "") -> Re
     """Count what became of a completion; one that was accepted is kept when the user asked so."""
     service = f.service_of(request)
     service.metrics.noted(body.type)
-    name = f"{f.owner_of(request)}/{body.completion_id}"
+    name = key(f.owner_of(request), body.completion_id, body.choice_index)
     if body.type == "select":
         line = select_kind == "line"
         await asyncio.to_thread(service.events.select, name, line=line)
