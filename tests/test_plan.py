@@ -133,6 +133,7 @@ def test_the_seven_billion_are_planned(run: Run) -> None:
     memory, cost = found["memory"], found["cost"]
     assert memory["weights"] == pytest.approx(4 * found["parameters"] / 256)
     assert memory["total"] < memory["of"]
+    assert found["blocks"] == 32 and found["dry run"]["blocks"] == [4, 6]
     # FSDP holds embedding and head whole all along: 2 x 51,200 x 4,096 in fp32.
     assert memory["gathered"] > 4 * 2 * 51_200 * 4096
     assert found["dry run"]["peak"] == pytest.approx(memory["total"], rel=0.1)
@@ -145,6 +146,14 @@ def test_the_seven_billion_are_planned(run: Run) -> None:
     assert cost["dollars"] == pytest.approx(days * 24 * 256 * 2.5)
     code, out, _ = run("plan", "codegen25-7b", "--gpus", 1, "--set", "shard=false")
     assert code == 0 and "does NOT fit" in out
+
+
+def test_how_much_of_the_model_a_dry_run_was_of_is_said(run: Run) -> None:
+    asked = ("plan", "multi", "--gpus", 2, "--set", "shard=true", "--set")
+    code, out, _ = run(*asked, "shape.layers=7")
+    assert code == 0 and "GB, reckoned from 4 and 6 of 7 blocks\n" in out
+    code, out, _ = run(*asked, "shape.layers=2")
+    assert code == 0 and "in a dry run" in out and "reckoned" not in out
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from codegen25 import seal as module
+from codegen25.errors import UserError
 from codegen25.seal import SUMS, fault, seal
 
 
@@ -28,8 +30,9 @@ def test_a_whole_folder_has_no_fault(folder: Path) -> None:
         ("a", b"1235", "a is damaged"),
         ("a", b"", "a is damaged"),
         ("deep/b", b"x", "deep/b is damaged"),
-        ("a", None, "a cannot be read"),
-        (SUMS, None, "cannot be read"),
+        ("a", None, "a is missing"),
+        ("deep/b", None, "deep/b is missing"),
+        (SUMS, None, f"{SUMS} is missing"),
         (SUMS, b"{", "is damaged"),
         (SUMS, b"[1]", "is damaged"),
     ],
@@ -40,3 +43,14 @@ def test_a_fault_is_named(folder: Path, name: str, content: bytes | None, said: 
     else:
         (folder / name).write_bytes(content)
     assert said in fault(folder)
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(module, "_sha256", refused)
+    with pytest.raises(UserError, match=r"/a: cannot be read \(Permission denied\)"):
+        fault(folder)

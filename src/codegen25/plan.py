@@ -102,6 +102,7 @@ def run(
     found = {
         "recipe": recipe.name,
         "parameters": config.parameters,
+        "blocks": config.num_hidden_layers,
         "parameters of a rank": rehearsed.parameters if rehearsed else config.parameters,
         "batch, tokens": recipe.batch * recipe.shape.context,
         "memory": {**asdict(need), "total": need.total, "of": card.memory},
@@ -124,7 +125,7 @@ def _table(found: dict[str, Any], gpus: int, card: Card, mfu: float) -> str:
             if key not in ("total", "of", "standing") and need[key]
         ),
         *(
-            [("memory of a rank: in a dry run", f"{found['dry run']['peak'] / 1e9:.2f} GB")]
+            [("memory of a rank: in a dry run", _dry_run(found["dry run"], found["blocks"]))]
             if found["dry run"]
             else []
         ),
@@ -138,3 +139,10 @@ def _table(found: dict[str, Any], gpus: int, card: Card, mfu: float) -> str:
     ]  # fmt: skip
     wide = max(len(name) for name, _ in rows)
     return "".join(f"{name.ljust(wide)}  {value}\n" for name, value in rows)
+
+
+def _dry_run(rehearsed: dict[str, Any], blocks: int) -> str:
+    """Its most bytes, and how much of the model did it."""
+    some = rehearsed["blocks"]
+    by = f", reckoned from {some[0]} and {some[1]} of {blocks} blocks" if len(some) > 1 else ""
+    return f"{rehearsed['peak'] / 1e9:.2f} GB{by}"

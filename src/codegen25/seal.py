@@ -7,6 +7,8 @@ import json
 import os
 from pathlib import Path
 
+from codegen25.errors import UserError
+
 SUMS = "checksums.json"
 
 
@@ -25,14 +27,24 @@ def seal(folder: Path) -> None:
 
 
 def fault(folder: Path) -> str:
-    """What is wrong with a sealed folder; empty when every file is as it was written."""
+    """What is wrong with a sealed folder; empty when every file is as it was written.
+
+    A file that is there and cannot be read, for its rights or a file system that is away, may be
+    whole: a UserError.
+    """
+    path = folder / SUMS
     try:
-        sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+        sums = json.loads(path.read_text(encoding="utf-8"))
         for name, sum_ in sums.items():
-            if _sha256(folder / name) != sum_:
+            path = folder / name
+            if _sha256(path) != sum_:
                 return f"{name} is damaged"
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{path.relative_to(folder)} is missing"
     except OSError as error:
-        return f"{Path(str(error.filename)).name} cannot be read ({error.strerror})"
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); whether it is damaged is not known"
+        ) from error
     except (ValueError, AttributeError):
         return f"{SUMS} is damaged"
     return ""

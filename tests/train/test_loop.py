@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +21,11 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from codegen25 import checkpoint, directory, memory, seal
+from codegen25.config import ModelConfig
 from codegen25.data.documents import Document
 from codegen25.data.shards import ShardWriter, write_header
 from codegen25.errors import UserError
+from codegen25.model import Llama, initialize
 from codegen25.sample.engine import Engine
 from codegen25.tokenizer import Tokenizer
 from codegen25.train import footprint, loop, room, state
@@ -75,6 +79,44 @@ def test_the_averaged_weights_are_what_is_saved(recipe: Path) -> None:
     for name, own in run.model.named_parameters():
         assert torch.equal(saved[name], run.average[name])
         assert not torch.equal(saved[name], own)
+
+
+def test_the_average_is_that_computed_by_hand(recipe: Path) -> None:
+    run = trainer(recipe, "m", ema="0.2", stop_after="3")
+    seen: list[dict[str, torch.Tensor]] = []
+    for _ in range(4):
+        seen.append({name: p.detach().clone() for name, p in run.model.named_parameters()})
+        if len(seen) < 4:
+            run.train_step()
+    for name, mean in run.average.items():
+        first, second, third, fourth = (weights[name] for weights in seen)
+        wanted = 0.1 * first + 0.9 * second
+        wanted = 2 / 11 * wanted + 9 / 11 * third
+        wanted = 0.2 * wanted + 0.8 * fourth  # 3 / 12 would be above what the recipe says
+        torch.testing.assert_close(mean, wanted)
+
+
+def test_gradients_are_clipped_and_the_norm_before_is_reported(recipe: Path) -> None:
+    def step(out: str, clip: str) -> tuple[float, float]:
+        """The norm reported, and that of the gradients that the optimizers are given."""
+        run, squares = trainer(recipe, out, optimizer__clip=clip), list[float]()
+
+        def note(optimizer: torch.optim.Optimizer, *given: object) -> None:
+            for group in optimizer.param_groups:
+                squares.extend(float(p.grad.square().sum()) for p in group["params"])
+
+        for optimizer in run.optimizers:
+            optimizer.register_step_pre_hook(note)
+        reported = run.train_step().gradient_norm
+        assert len(squares) == len(list(run.model.parameters()))
+        return reported, sum(squares) ** 0.5
+
+    before, given = step("free", "0")
+    assert before == pytest.approx(given, rel=1e-5) and before > 0.01
+    reported, clipped = step("clipped", "1e-3")
+    assert reported == pytest.approx(before, rel=1e-5)
+    assert clipped == pytest.approx(1e-3, rel=1e-3)
+    assert step("loose", str(2 * before))[1] == pytest.approx(before, rel=1e-5)
 
 
 def test_a_gradient_that_is_no_number_stops_before_the_step(recipe: Path) -> None:
@@ -195,6 +237,39 @@ def test_the_config_says_what_a_model_of_ours_knows(recipe: Path) -> None:
     assert form.alias is not None and form.span is not None and form.fim is None
 
 
+def test_what_a_shape_does_not_say_is_taken_from_the_model_to_start_from(
+    recipe: Path, tokenizer: Tokenizer
+) -> None:
+    config = ModelConfig(
+        tokenizer.vocab_size + 6, 32, 64, 2, 2, 1, head_dim=8, max_position_embeddings=256,
+        rms_norm_eps=1e-5, rope_theta=1e6,
+    )  # fmt: skip
+    foreign = Llama(config)
+    initialize(foreign, torch.Generator().manual_seed(0))
+    checkpoint.save(recipe.parent / "foreign", foreign, tokenizer)
+    named = {"init": str(recipe.parent / "foreign"), "stop_after": "2"}
+    run = trainer(recipe, "m", **named)
+    torch.testing.assert_close(run.evaluate(), run_of(foreign, run))
+    assert run.run()
+    assert directory.Directory.read(run.out).config == config  # 256, though rows have 128 tokens
+    longer = trainer(recipe, "longer", shape__context="512", **named)
+    assert longer.model.config == replace(config, max_position_embeddings=512)
+    facts = json.loads((run.out / directory.FACTS).read_text())
+    raw = (recipe.parent / "foreign/model.safetensors").read_bytes()
+    assert facts["init_sha256"] == {"model.safetensors": hashlib.sha256(raw).hexdigest()}
+    with torch.no_grad():
+        foreign.model.norm.weight.fill_(2.0)
+    checkpoint.save(recipe.parent / "foreign", foreign, tokenizer)
+    again = trainer(recipe, "m", **named)
+    assert again.resume() and again.facts()["init_sha256"] == facts["init_sha256"]
+
+
+def run_of(model: Llama, run: Trainer) -> float:
+    """Held-out bits per byte of another model than a run's own."""
+    assert run.heldout is not None
+    return run.heldout.bits_per_byte(model, torch.float32)
+
+
 def test_other_pairs_are_other_data(recipe: Path) -> None:
     pairs = recipe.parent / "pairs.jsonl"
     rows = [json.dumps({"prompt": f"{i} = ", "response": f"{i}"}) for i in range(30)]
@@ -240,9 +315,9 @@ def damage_state(folder: Path) -> None:
     [
         (damage_state, "distcp is damaged"),
         (lambda f: (f / "model.safetensors").write_bytes(b""), "safetensors is damaged"),
-        (lambda f: (f / directory.FACTS).unlink(), "cannot be read"),
+        (lambda f: (f / directory.FACTS).unlink(), f"{directory.FACTS} is missing"),
         (lambda f: (f / seal.SUMS).write_text("{"), "is damaged"),
-        (lambda f: (f / seal.SUMS).unlink(), "cannot be read"),
+        (lambda f: (f / seal.SUMS).unlink(), f"{seal.SUMS} is missing"),
     ],
 )
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
@@ -255,13 +330,44 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
     said: list[str] = []
     assert again.resume(said.append) and again.step == 2
     assert len(said) == 1 and last.name in said[0] and named in said[0]
+    aside = last.with_name(f".damaged-{last.name}")
+    assert f"kept as {aside.name}" in said[0] and (aside / state.STATE).is_dir()
     again.run()
     for a, b in zip(whole.model.parameters(), again.model.parameters(), strict=True):
         assert torch.equal(a, b)
-    for folder in (first, last):
-        damage_state(folder)
+    damage_state(last)
+    assert trainer(recipe, "m", evaluate_every="2", stop_after="4").resume(said.append)
+    assert f"kept as {aside.name}-2" in said[1] and len(list(last.parent.glob(".damaged-*"))) == 2
+    damage_state(first)
     with pytest.raises(UserError, match="no checkpoint is whole"):
+        trainer(recipe, "m", evaluate_every="2", stop_after="4").resume(said.append)
+    assert state.steps(whole.out) == [first] and first.name in said[2] and "kept" not in said[2]
+
+
+def test_a_checkpoint_that_cannot_be_read_stays_where_it_is(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = in_two(recipe, "m")
+    before, last = state.steps(run.out), state.steps(run.out)[-1]
+
+    def stale(path: Path) -> str:
+        raise OSError(116, "Stale file handle", str(path))
+
+    monkeypatch.setattr(seal, "_sha256", stale)
+    with pytest.raises(UserError, match=rf"{last.name}/.*: cannot be read \(Stale file handle\)"):
         trainer(recipe, "m", evaluate_every="2", stop_after="4").resume()
+    assert state.steps(run.out) == before
+
+
+def test_a_checkpoint_does_not_change_with_the_model_in_out(recipe: Path) -> None:
+    run = in_two(recipe, "m")
+    last = state.steps(run.out)[-1]
+    for path in run.out.glob("*.json"):  # in place, as an editor or `>>` does it
+        with path.open("a") as file:
+            file.write("\n")
+    assert seal.fault(last) == ""
+    weights = "model.safetensors"
+    assert (run.out / weights).samefile(last / weights)
 
 
 def test_checkpoints_that_stay(recipe: Path) -> None:
@@ -348,32 +454,38 @@ def test_a_full_disk_leaves_the_last_checkpoint(
 
 
 def test_killed_at_any_moment_the_run_comes_out_the_same(recipe: Path) -> None:
-    whole = recipe.parent / "whole"
+    whole, out = recipe.parent / "whole", recipe.parent / "m"
     trainer(recipe, "whole", stop_after="12", save_minutes="0.0001").run()
     command = [
-        sys.executable, "-m", "codegen25", "train", str(recipe), "--out", str(recipe.parent / "m"),
+        sys.executable, "-m", "codegen25", "train", str(recipe), "--out", str(out),
         "--resume", "--set", "stop_after=12", "--set", "save_minutes=0.0001",
     ]  # fmt: skip
-    killed = 0
-    for wait in (0.0, 0.05, 0.12, 0.2, 60.0):
+
+    def newest() -> int:
+        return max(
+            (int(folder.name.removeprefix("step-")) for folder in state.steps(out)), default=0
+        )
+
+    killed, gone_on = 0, list[int]()
+    for wait in (0.0, 0.0, 0.03, 0.06):
+        before = newest()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdout is not None
-        process.stdout.readline()
-        try:
-            process.communicate(timeout=wait)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            killed += 1
-        else:
-            assert process.returncode == 0
-    assert killed >= 2
-    resumed = weights(recipe.parent / "m")
+        first = process.stdout.readline().decode()
+        gone_on += [int(first.split()[-1])] if first.startswith("going on after step ") else []
+        # Once before it saved anything, then some time after a further checkpoint has appeared.
+        while killed and newest() == before and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(wait)
+        process.kill()
+        process.communicate()
+        killed += process.returncode == -signal.SIGKILL
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert killed >= 2 and any(1 <= step < 12 for step in gone_on), (killed, gone_on)
+    resumed = weights(out)
     assert all(torch.equal(resumed[name], t) for name, t in weights(whole).items())
-    logs = [
-        [(e["step"], e.get("loss")) for e in read(folder / LOG)]
-        for folder in (whole, recipe.parent / "m")
-    ]
+    logs = [[(e["step"], e.get("loss")) for e in read(folder / LOG)] for folder in (whole, out)]
     assert logs[0] == logs[1]
 
 

@@ -7,7 +7,7 @@ from codegen25.model import Llama, initialize
 from codegen25.train import precision
 from codegen25.train.optimizer import OptimizerConfig, build, orthogonalize
 from codegen25.train.recipe import Shape
-from codegen25.train.schedule import Schedule
+from codegen25.train.schedule import Schedule, average_decay
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (2, 64, 24), (2, 24, 64)])
@@ -72,6 +72,24 @@ def test_a_long_horizon_keeps_the_cosine_high() -> None:
     high = Schedule("cosine", warmup=0, horizon=4.0).factor(99, 100)
     done = Schedule("cosine", warmup=0, horizon=1.0, final=0.1).factor(100, 100)
     assert high > 0.85 and done == pytest.approx(0.1)
+
+
+def test_a_constant_rate_is_the_peak_to_the_end() -> None:
+    constant = Schedule("constant", warmup=4, horizon=1.0, cooldown=1.0, final=0.1)
+    rates = [constant.factor(step, 12) for step in range(12)]
+    assert rates == [0.25, 0.5, 0.75] + [1.0] * 9
+
+
+def test_the_cosine_is_half_way_down_half_way_through() -> None:
+    cosine = Schedule("cosine", warmup=20, horizon=2.0, final=0.2)
+    assert cosine.factor(20 + 90, 100) == pytest.approx(0.6)
+    assert cosine.factor(20, 100) == 1.0 and cosine.factor(300, 100) == pytest.approx(0.2)
+
+
+def test_an_average_forgets_its_start_faster() -> None:
+    decays = [average_decay(0.9, step) for step in range(200)]
+    assert decays[:3] == [1 / 10, 2 / 11, 3 / 12]
+    assert sorted(decays) == decays and decays[79] < decays[80] == decays[-1] == 0.9
 
 
 def test_the_number_format_is_measured() -> None:

@@ -63,8 +63,14 @@ def looks(folder: Path) -> list[float]:
     return [e["heldout_bits_per_byte"] for e in read(folder / LOG) if "heldout_bits_per_byte" in e]
 
 
+def norms(folder: Path) -> list[float]:
+    return [entry["gradient_norm"] for entry in read(folder / LOG) if "loss" in entry]
+
+
 def assert_equal(one: Path, other: Path) -> None:
     assert losses(other) == pytest.approx(losses(one), rel=1e-5)
+    # AdamW and Muon take no notice of a factor on all gradients; their norm does.
+    assert norms(other) == pytest.approx(norms(one), rel=1e-4)
     assert looks(other) == pytest.approx(looks(one), rel=1e-4)
     a, b = (checkpoint.load(folder).model.state_dict() for folder in (one, other))
     for name in a:
@@ -74,6 +80,8 @@ def assert_equal(one: Path, other: Path) -> None:
 def test_two_processes_give_the_losses_of_one_and_take_over_from_it(recipe: Path) -> None:
     one = alone(recipe, "one")
     assert len(losses(one)) == 4
+    averaged = {"ema": "0.8", "evaluate_every": "2"}
+    mean = alone(recipe, "mean", **averaged)
     alone(recipe, "more", stop_after="2")
     together(
         recipe,
@@ -83,9 +91,12 @@ def test_two_processes_give_the_losses_of_one_and_take_over_from_it(recipe: Path
         ("fewer", {"shard": "true", "stop_after": "2"}),
         ("more", {"shard": "true"}),
         ("full", {"shard": "true"}),
+        ("averaged", averaged | {"shard": "true"}),
     )
     for name in ("replicated", "sharded", "recomputed"):
         assert_equal(one, recipe.parent / name)
+    assert_equal(mean, recipe.parent / "averaged")
+    assert len(looks(mean)) == 2
     for taken_over in (recipe.parent / "more", alone(recipe, "fewer")):
         assert losses(taken_over) == pytest.approx(losses(one), rel=1e-5)
         assert looks(taken_over)[-1] == pytest.approx(looks(one)[-1], rel=1e-4)

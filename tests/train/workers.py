@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from codegen25.model import Llama
 from codegen25.tokenizer import Tokenizer
@@ -27,6 +29,9 @@ def probe(model: Llama, tokenizer: Tokenizer) -> dict[str, float]:
 
 def main() -> None:
     world = parallel.join()
+    # Looked up where the backend has it, for it is the backend that gives up.
+    backend: Any = dist.distributed_c10d._get_default_group()._get_backend(torch.device("cpu"))
+    assert backend.options._timeout == parallel.PATIENCE
     # Measured, bfloat16 is twice as fast as float32 on the second process, and slower on the first.
     rates = {torch.float32: 1.0, torch.bfloat16: 2.0 * world.rank}
     precision.gemm_rate = lambda dtype, **named: rates[dtype]

@@ -31,6 +31,8 @@ def holes(shard: TextShard, count: int = HOLES, seed: int = 0) -> list[Hole]:
     for _ in range(8 * count):
         text = shard[rng.randrange(len(shard))]
         lines = text.splitlines(keepends=True)
+        if not lines:
+            continue
         i = rng.randrange(len(lines))
         if len(found) < count and 8 <= len(lines[i].strip()) <= 80 and lines[i].endswith("\n"):
             before, after = "".join(lines[:i]), "".join(lines[i + 1 :])

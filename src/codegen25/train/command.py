@@ -25,6 +25,8 @@ from codegen25.train.recipe import Recipe
 from codegen25.train.rows import Rows
 from codegen25.train.spans import realised
 
+NOWHERE = {"corpus": "''", "tokenizer": "''"}
+"""What stands for the corpus until one is made."""
 Prober = Callable[[Path, Mapping[str, str] | None], Probe]
 
 
@@ -59,15 +61,35 @@ def _run_one(
     out = own.personal_folder() if personal else out
     if out is None:
         raise UserError("--out: name the model directory to write")
-    if personal and not resume and world.first:
-        shutil.rmtree(out, ignore_errors=True)
+    given = settings.pairs(overrides)
+    _require_sound(recipe, data, given)
+    if not spans and not resume:
+        _require_new(out, personal)
+        world.wait()  # or a process would look after the first one has tidied up
+        if personal and world.first:  # what a run left that saved nothing
+            shutil.rmtree(out, ignore_errors=True)
     world.wait()
-    if not spans and not resume and (state.steps(out) or (out / "config.json").exists()):
-        raise UserError(f"{out} exists already; go on from it with --resume or name another")
-    loaded = _recipe(recipe, out, data, settings.pairs(overrides), world)
+    loaded = _recipe(recipe, out, data, given, world)
     finished = _run(loaded, out, resume, spans, prober, world)
     if personal and finished and world.first:
         print(f"saved {own.put_in_place(out)}, which `complete` uses from now on")
+
+
+def _require_sound(name: str, data: Sequence[str], overrides: dict[str, str]) -> None:
+    """A UserError if the recipe has a mistake, before anything is made or removed."""
+    recipes.load(recipes.find(name), (NOWHERE if data else {}) | overrides)
+
+
+def _require_new(out: Path, personal: bool) -> None:
+    """A UserError if a run stands in `out`."""
+    standing = state.steps(out)
+    if personal and standing:
+        raise UserError(
+            f"{standing[-1]} stands, of a personal run that was stopped; go on from it with "
+            f"--resume, or remove {out} to start anew"
+        )
+    if standing or (not personal and (out / "config.json").exists()):
+        raise UserError(f"{out} exists already; go on from it with --resume or name another")
 
 
 def _recipe(
@@ -77,8 +99,7 @@ def _recipe(
     path = recipes.find(name)
     if not data:
         return recipes.load(path, overrides)
-    nowhere = {"corpus": "''", "tokenizer": "''"}
-    init = recipes.load(path, nowhere | overrides).init
+    init = recipes.load(path, NOWHERE | overrides).init
     if world.first:  # one rank makes it, the others find it made
         own.prepared(data, out, init, print)
     world.wait()

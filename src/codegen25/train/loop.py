@@ -48,6 +48,7 @@ from codegen25.train.pairs import PairRows
 from codegen25.train.parallel import World, share_of
 from codegen25.train.recipe import Recipe
 from codegen25.train.rows import Rows, sample_at
+from codegen25.train.schedule import average_decay
 
 _NONE, _DAMAGED = -1, -2
 """In place of a step to go on from: there is no checkpoint; none of them is whole."""
@@ -105,12 +106,15 @@ class Trainer:
         self.data_sha256 = provenance.data_sha256(self.shard, self.held, recipe.pairs)
         self.steps = max(1, math.ceil(recipe.epochs * len(self.rows) / recipe.batch))
         self.end = min(self.steps, recipe.stop_after or self.steps)
-        config = recipe.shape.config(self.tokenizer.vocab_size)
+        config = origin.config_of(recipe, start, self.tokenizer.vocab_size)
         room.require(recipe, config, self.dtype, self.device, self.world)
         knows_alias = start is not None and start.form.alias is not None
         self.alias = bool(recipe.objective.kind == "infill" and recipe.corruption.alias)
         self.alias = self.alias or knows_alias
         self.model = self._build(config, start)
+        self.init_sha256: Mapping[str, str] = {}
+        if start and self.world.first:  # which writes it down
+            self.init_sha256 = provenance.weights_sha256(start.folder)
         self.optimizers = optimizer.build(self.model, recipe.optimizer)
         self.average = (
             {name: p.detach().clone() for name, p in self.model.named_parameters()}
@@ -219,8 +223,9 @@ class Trainer:
                 group["lr"] = group["peak"] * factor
             each.step()
             each.zero_grad(set_to_none=True)
+        decay = average_decay(self.recipe.ema, self.step)
         for name, parameter in self.model.named_parameters() if self.average else ():
-            self.average[name].lerp_(parameter.detach(), 1 - self.recipe.ema)
+            self.average[name].lerp_(parameter.detach(), 1 - decay)
         self.step += 1
         return Step(total, int(count), int(source), norm, factor)
 
@@ -333,7 +338,10 @@ class Trainer:
         if self.heldout is None:
             return math.nan
         with self._averaged():
-            return self.heldout.bits_per_byte(self.model, self.dtype, self.world)
+            try:
+                return self.heldout.bits_per_byte(self.model, self.dtype, self.world)
+            finally:
+                parallel.reshard(self.model)
 
     def look(self, probe: Probe, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
         """Evaluate after a save, log it, and let `best` lead to the best checkpoint if it stays."""
@@ -461,6 +469,7 @@ class Trainer:
             "corpus_sha256": self.shard.sha256,
             "data_sha256": self.data_sha256,
             "tokenizer_sha256": self.tokenizer.sha256,
+            "init_sha256": dict(self.init_sha256),
             "dtype": str(self.dtype).removeprefix("torch."),
             "corpus_bytes": self.shard.total_bytes,
             "parameters": self.model.config.parameters,
@@ -476,11 +485,14 @@ class Trainer:
     def resume(self, warn: Callable[[str], None] = lambda text: None) -> bool:
         """Go on from the newest checkpoint that is whole; whether there was one comes back.
 
-        `warn` is told of those that are damaged, on the first rank, which chooses for all. A
-        changed recipe is a UserError that names the fields.
+        `warn` is told of those that are damaged, on the first rank, which chooses for all; they are
+        renamed. A changed recipe is a UserError that names the fields.
         """
-        step = int(self.world.of_first(self._newest_whole(warn) if self.world.first else 0))
+        faults: dict[Path, str] = {}
+        step = int(self.world.of_first(self._newest_whole(faults) if self.world.first else 0))
         if step == _DAMAGED:
+            for damaged, said in faults.items():
+                warn(f"{damaged}: {said}")
             raise UserError(f"{self.out}: no checkpoint is whole; start anew in another folder")
         if step == _NONE:
             if self.world.first and self.out.is_dir():
@@ -489,22 +501,23 @@ class Trainer:
         folder = state.step_folder(self.out, step)
         self._restore(folder)
         if self.world.first:
-            for damaged in state.steps(self.out):
-                if damaged > folder:
-                    shutil.rmtree(damaged)
+            for damaged, said in faults.items():
+                kept = state.set_aside(damaged).name
+                warn(f"{damaged}: {said}; it is kept as {kept}, the one before is taken")
             state.drop_lost_mark(self.out)
             state.publish(folder, self.out)  # it may have been killed before it did
         self.world.wait()
         return True
 
-    def _newest_whole(self, warn: Callable[[str], None]) -> int:
-        """The step of the newest checkpoint that is whole, `_NONE` or `_DAMAGED`."""
+    def _newest_whole(self, faults: dict[Path, str]) -> int:
+        """The step of the newest checkpoint that is whole, `_NONE` or `_DAMAGED`; newer ones go to
+        `faults`."""
         state.sweep(self.out)
         standing = state.steps(self.out)
         for folder in reversed(standing):
             if not (found := fault(folder)):
                 return int(folder.name.removeprefix("step-"))
-            warn(f"{folder}: {found}; taking the one before")
+            faults[folder] = found
         return _DAMAGED if standing else _NONE
 
     def _restore(self, folder: Path) -> None:
@@ -517,6 +530,7 @@ class Trainer:
         except (OSError, RuntimeError, CheckpointException) as error:
             raise UserError(f"{folder}: cannot go on from it ({error})") from error
         self.step, self.tokens, self.seconds = facts["step"], facts["tokens"], facts["seconds"]
+        self.init_sha256 = facts.get("init_sha256", {})  # of that start, whatever lies there now
         if self.world.first:
             self.log.rewind(self.step)
         looks = [entry for entry in self.log.entries if "loss" not in entry]

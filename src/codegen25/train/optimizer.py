@@ -26,10 +26,13 @@ class OptimizerConfig:
     """Rates and decays; a rate of 0 is derived from the recipe's size. Without Muon, `adam_lr` is
     the rate of every parameter.
 
-    kind      "muon" or "adamw".
-    muon_lr   for matrices; the update of an (a, b) matrix is scaled by sqrt(max(1, a / b)).
-    adam_lr   for the tied embedding and the norms (all parameters under "adamw").
-    clip      bound on the global gradient norm; 0 clips nothing.
+    kind          "muon" or "adamw".
+    muon_lr       for matrices; the update of an (a, b) matrix is scaled by sqrt(max(1, a / b)).
+    momentum      Muon's, Nesterov's: how much of the mean gradient stays at a step.
+    adam_lr       for the tied embedding and the norms (all parameters under "adamw").
+    betas         AdamW's: how much of the means of gradients and of their squares stays at a step.
+    weight_decay  of the matrices in the blocks, times the rate, at each step.
+    clip          bound on the global gradient norm; 0 clips nothing.
     """
 
     kind: str = "muon"

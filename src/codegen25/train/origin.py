@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from codegen25.config import ModelConfig
 from codegen25.directory import Directory
 from codegen25.errors import UserError
@@ -37,3 +39,15 @@ def shape_of(config: ModelConfig, shape: Shape) -> Shape:
                 f"{getattr(found, name)}"
             )
     return found
+
+
+def config_of(recipe: Recipe, start: Directory | None, vocab_size: int) -> ModelConfig:
+    """The configuration of a resolved recipe's model: that of the model to start from, if any.
+
+    It keeps all that a shape does not say (`rope_theta`, `head_dim`, ids without a token), and its
+    context, unless the recipe's rows are longer.
+    """
+    if not start:
+        return recipe.shape.config(vocab_size)
+    longest = max(recipe.shape.context, start.config.max_position_embeddings)
+    return replace(start.config, max_position_embeddings=longest)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -22,6 +23,10 @@ from codegen25.model import Llama, initial
 
 BUCKET = 1 << 26
 """Bytes of gradients that are summed over replicas at a time."""
+PATIENCE = timedelta(hours=6)
+"""How long a process waits for the others. One hashes the corpus and cuts its rows while the rest
+wait, hours for a terabyte; gloo gives up after 30 minutes by default, NCCL after 10. A process that
+died is noticed at once all the same: `torchrun` ends the others."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,8 @@ def join() -> World:
     if not dist.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, timeout=PATIENCE)
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", size))
     return World(dist.get_rank(), size, int(os.environ.get("LOCAL_RANK", "0")), local_size)
 
@@ -106,6 +112,16 @@ def shard(model: Llama, mesh: DeviceMesh | None = None) -> None:
     for layer in model.model.layers:
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
+
+
+def reshard(model: nn.Module) -> None:
+    """Cut again what a forward pass alone leaves whole: FSDP's root, which only a backward pass
+    cuts. Until then its parameters are not those that were taken before. Without FSDP nothing."""
+    if dist.is_initialized():
+        from torch.distributed.fsdp import FSDPModule
+
+        if isinstance(model, FSDPModule):
+            model.reshard()
 
 
 @torch.no_grad()

@@ -14,7 +14,6 @@ MEASURES = {
     "bits_per_byte": "bits per byte, training",
     "stop_rate": "infills that stop",
     "exact_match": "held-out lines infilled exactly",
-    "pass_at_1": "HumanEval pass@1",
 }
 """What a log holds by its names there."""
 

@@ -13,6 +13,7 @@ from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
 from codegen25.train.pairs import DOCSTRINGS
 from codegen25.train.table import identity
+from codegen25.weights import weight_files
 
 FREE = frozenset({
     "save_minutes", "keep_last", "keep_best", "evaluate_every", "micro_batch", "device", "shard",
@@ -37,6 +38,15 @@ def data_sha256(corpus: TextShard, heldout: TextShard, pairs: str) -> dict[str, 
                 found["pairs"] = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise UserError(f"{pairs}: cannot be read as pairs ({error})") from error
+    return found
+
+
+def weights_sha256(folder: Path) -> dict[str, str]:
+    """The hash of each weight file of a model directory, by its name."""
+    found = {}
+    for path in weight_files(folder):
+        with path.open("rb") as file:
+            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
 
 

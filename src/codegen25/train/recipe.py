@@ -69,11 +69,13 @@ class Recipe:
     """Everything that determines a run.
 
     corpus, tokenizer  a folder written by `codegen25 data`, a `tokenizer.json`.
+    name               what the run is called in its first line.
     pairs              instead of the corpus' text: instructions and answers from a jsonl file, or,
                        given "docstrings", mined from the corpus, see `pairs.py`. Only answers carry
                        loss.
     init               a model, a directory or a name, whose weights to start from; its tokenizer
-                       must be the recipe's, and its shape is taken. Empty: random weights.
+                       must be the recipe's, and its shape is taken. A shorter `shape.context` is
+                       the length of rows then; the model keeps its own. Empty: random weights.
     size               parameters, say "14m": shape, batch and rates that are not set are derived
                        from it, see `size.derive`.
     epochs             passes over the corpus; may be a fraction.
@@ -83,6 +85,7 @@ class Recipe:
     window             ids of context that a corrupted piece of a document has at most; 0: a row.
                        Short windows hold more holes a row, each with little around it.
     order              "identical" in every epoch, as CodeGen2.5 did, or "reshuffled".
+    seed               of the first weights, the rows' order, and the corruption.
     dtype              of the matrix products: "float32", "bfloat16", or "auto", which measures
                        whether bfloat16 is faster on this machine.
     save_dtype         of the weights in the checkpoint (the optimizer keeps float32).
@@ -94,7 +97,9 @@ class Recipe:
     recompute          activations are computed again for the gradient instead of being kept.
     tensorboard        write OUT/tensorboard beside log.jsonl.
     ema                decay of an average of the weights, which is then saved as the model; 0: the
-                       weights themselves.
+                       weights themselves. See `schedule.average_decay`.
+    device             "cpu", "cuda", or "auto", a GPU where there is one.
+    compile            the step by torch.compile: faster after half a minute or more.
     """
 
     corpus: str

@@ -32,11 +32,15 @@ from codegen25.train.recipe import Recipe
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """Parameters that a rank holds, bytes between steps and at the fullest moment of a step."""
+    """Parameters that a rank holds, bytes between steps and at the fullest moment of a step.
+
+    `blocks` are those of the models that did it; of two, the figures are continued in line.
+    """
 
     parameters: int
     standing: float
     peak: float
+    blocks: tuple[int, ...]
 
 
 FEW, MORE = 4, 6
@@ -62,6 +66,7 @@ def rehearse(
         round(few.parameters + left * (more.parameters - few.parameters)),
         few.standing + left * (more.standing - few.standing),
         few.peak + left * (more.peak - few.peak),
+        few.blocks + more.blocks,
     )
 
 
@@ -95,7 +100,8 @@ def _rehearse(
             standing = live.now
         held = sum(parallel.local(p).numel() for p in model.parameters())
         del average
-        return Rehearsed(held, float(standing), float(live.most))
+        blocks = (config.num_hidden_layers,)
+        return Rehearsed(held, float(standing), float(live.most), blocks)
 
 
 class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -16,6 +16,11 @@ class Schedule:
               still high when training ends, as in CodeGen2.5 (its horizon was "much larger").
     wsd       stays at the peak, then falls linearly to `final` over the last `cooldown` of steps.
     constant  stays at the peak: to be cooled down by another run that starts from it.
+
+    warmup    steps until the peak is reached, from the first step's 1 / warmup.
+    horizon   of the cosine, in budgets.
+    cooldown  share of the steps over which "wsd" falls.
+    final     factor that "cosine" and "wsd" end at.
     """
 
     kind: str = "wsd"
@@ -44,3 +49,13 @@ class Schedule:
             return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
         left = (steps - step) / max(1.0, self.cooldown * steps)
         return self.final + (1 - self.final) * min(1.0, left)
+
+
+def average_decay(ema: float, updates: int) -> float:
+    """How much of an average of the weights stays at an update that `updates` came before.
+
+    `ema` in the long run. At first less, or the random weights at the start would be remembered for
+    1 / (1 - ema) steps: min(ema, (1 + t) / (10 + t)), as TensorFlow's ExponentialMovingAverage has
+    it of `num_updates`.
+    """
+    return min(ema, (1 + updates) / (10 + updates))

@@ -1,10 +1,12 @@
 """Checkpoints of a run, newest last, each whole or not there, and how to go on from one.
 
-OUT/                        the newest model, a Hugging Face directory
+OUT/                        the newest model, a Hugging Face directory; its weights are a hard link
+                            to the checkpoint's, the other files are copies
 OUT/log.jsonl               every step
 OUT/checkpoints/step-N/     a Hugging Face directory, and `state/` with fp32 weights and the
                             optimizers' state as a distributed checkpoint of torch, which any
                             number of processes can read; `checksums.json` over both
+OUT/checkpoints/.damaged-…  one that was found damaged when the run went on: left to people
 OUT/checkpoints/best        a link to the one with the fewest held-out bits per byte, with
                             `keep_best` only: it might be pruned without
 """
@@ -113,18 +115,34 @@ def publish(folder: Path, out: Path) -> None:
     """Make a checkpoint's model the one in `out`, file by file, the weights last.
 
     Only the weights and the facts differ between checkpoints of a run, so that `out` is a whole
-    model at any moment.
+    model at any moment. Only the weights, which are large, are linked: people edit the rest, and a
+    checkpoint must not change with it.
     """
     names = [path.name for path in folder.iterdir() if path.is_file() and path.name != SUMS]
     for name in sorted(names, key=lambda name: (name.endswith(".safetensors"), name)):
         staging = out / f".{name}.new"
         staging.unlink(missing_ok=True)
-        try:
-            os.link(folder / name, staging)
-        except OSError:  # a file system without hard links
+        if not (name.endswith(".safetensors") and _linked(folder / name, staging)):
             shutil.copy2(folder / name, staging)
         staging.replace(out / name)
         staging.unlink(missing_ok=True)  # two names of one file: renaming does nothing
+
+
+def _linked(path: Path, other: Path) -> bool:
+    try:
+        os.link(path, other)
+    except OSError:  # a file system without hard links
+        return False
+    return True
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename a damaged checkpoint, so that nothing takes it for one and nothing removes it."""
+    aside, number = folder.with_name(f".damaged-{folder.name}"), 1
+    while aside.exists():
+        number += 1
+        aside = folder.with_name(f".damaged-{folder.name}-{number}")
+    return folder.rename(aside)
 
 
 def prune(out: Path, keep: int, keep_best: bool) -> None:
