@@ -361,6 +361,12 @@ ServerUrl = Annotated[
 RunOut = Annotated[
     Path | None, typer.Option(help="The run's folder; a run that was stopped goes on there.")
 ]
+RunLog = Annotated[
+    Path | None,
+    typer.Option(
+        "--log", metavar="RUN", help="Note the rates in this training run's log, for its curve."
+    ),
+]
 Isolation = Annotated[
     str, typer.Option(help="best, strict, or the level that the sandbox must reach.")
 ]
@@ -414,13 +420,14 @@ def eval_humaneval(
     isolation: Isolation = "best",
     weights: Weights = "float32",
     out: RunOut = None,
+    log: RunLog = None,
     as_json: AsJson = False,
 ) -> None:
     """Functions from their descriptions: HumanEval, HumanEval+, MBPP, other languages. pass@k."""
     from codegen25.evaluate import command
     from codegen25.evaluate.generate import Settings
 
-    common = command.Common(data, out, isolation, limit, workers, as_json)
+    common = command.Common(data, out, isolation, limit, workers, as_json, log)
     settings = Settings(
         max_tokens, top_p, seed, truncation, None, instruct, to_the_end, strip, weights
     )
@@ -456,13 +463,14 @@ def eval_infill(
     isolation: Isolation = "best",
     weights: Weights = "float32",
     out: RunOut = None,
+    log: RunLog = None,
     as_json: AsJson = False,
 ) -> None:
     """Holes in HumanEval's solutions, answers as emitted: pass@k, and whether the model stops."""
     from codegen25.evaluate import command
     from codegen25.evaluate.generate import Settings
 
-    common = command.Common(data, out, isolation, limit, workers, as_json)
+    common = command.Common(data, out, isolation, limit, workers, as_json, log)
     most = max_tokens or (64 if tasks == "single-line" else 320)
     settings = Settings(most, top_p, seed, "none", layout, weights=weights)
     command.run(tasks, common, settings, n, temperatures, model, endpoint, floor)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from codegen25.errors import UserError
-from codegen25.evaluate import data, evaluate
+from codegen25.evaluate import curve, data, evaluate
 from codegen25.evaluate.generate import Floor, Generator, Settings
 from codegen25.evaluate.run_folder import opened
 from codegen25.evaluate.sandbox import Sandbox
 from codegen25.evaluate.table import table
 from codegen25.evaluate.truncate import check_rule
-from codegen25.models import DEFAULT
+from codegen25.models import DEFAULT, resolve
 from codegen25.sample.options import Sampling
 
 
@@ -32,6 +32,7 @@ class Common:
     limit: int | None
     workers: int
     as_json: bool
+    log: Path | None = None
 
     def __post_init__(self) -> None:
         if self.workers < 0:
@@ -71,11 +72,23 @@ def run(
         benchmark = data.Benchmark(
             f"{benchmark.name}-instruct", benchmark.source, benchmark.sha256, benchmark.tasks
         )
+    at = _logged(common.log, model, endpoint, floor)
     with run_folder(common.out) as path, opened(path) as folder:
         generator = _generator(settings, model, endpoint, floor, common.workers, chat)
         with Sandbox(common.workers, common.isolation) as box:
             scores = evaluate.run(benchmark, generator, settings, plan, folder, box)
+        if common.log is not None:
+            curve.note(common.log, at, scores)
         show(scores, common, benchmark.source)
+
+
+def _logged(log: Path | None, model: str, endpoint: str | None, floor: bool) -> Mapping[str, int]:
+    """Where on a training run's curve the model stands, asked before the work."""
+    if log is None:
+        return {}
+    if endpoint or floor:
+        raise UserError("--log goes with a --model that the training run wrote")
+    return curve.point(resolve(model), log)
 
 
 def _as_chat(settings: Settings, endpoint: str | None) -> Settings:
@@ -99,7 +112,6 @@ def _generator(
             endpoint, None if model == DEFAULT else model, settings, workers, as_chat=chat
         )
     from codegen25.evaluate.local import Local
-    from codegen25.models import resolve
 
     return Local(resolve(model), settings, workers)
 

@@ -38,9 +38,7 @@ class Log:
         """Take over the file's entries up to `step`; those of steps to be done again go."""
         if self.path.exists():
             self.entries = [entry for entry in read(self.path) if entry["step"] <= step]
-        staging = self.path.with_name(f".{LOG}.new")
-        staging.write_text("".join(json.dumps(entry) + "\n" for entry in self.entries))
-        staging.replace(self.path)
+        _replace(self.path, self.entries)
         self._written = len(self.entries)
 
     @property
@@ -73,6 +71,17 @@ class Board:
                     self._writer.add_scalar(name, value, entry["step"])
         if self._writer:
             self._writer.flush()
+
+
+def append(path: Path, entry: Mapping[str, Any]) -> None:
+    """Add an entry to the log of a run that is not under way."""
+    _replace(path, [*read(path), entry])
+
+
+def _replace(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    staging = path.with_name(f".{LOG}.new")
+    staging.write_text("".join(json.dumps(dict(entry)) + "\n" for entry in entries))
+    staging.replace(path)
 
 
 def read(path: Path) -> list[dict[str, Any]]:

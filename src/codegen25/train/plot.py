@@ -14,6 +14,7 @@ MEASURES = {
     "bits_per_byte": "bits per byte, training",
     "stop_rate": "infills that stop",
     "exact_match": "held-out lines infilled exactly",
+    "pass_at_1": "pass@1",
 }
 """What a log holds by its names there."""
 
