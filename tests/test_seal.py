@@ -51,6 +51,6 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(
     def refused(path: Path) -> str:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(module, "_sha256", refused)
+    monkeypatch.setattr(module, "file_sha256", refused)
     with pytest.raises(UserError, match=r"/a: cannot be read \(Permission denied\)"):
         fault(folder)

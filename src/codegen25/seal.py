@@ -19,7 +19,7 @@ def seal(folder: Path) -> None:
         if path.is_file() and path.name != SUMS:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-            sums[path.relative_to(folder).as_posix()] = _sha256(path)
+            sums[path.relative_to(folder).as_posix()] = file_sha256(path)
     with (folder / SUMS).open("w", encoding="utf-8") as file:
         file.write(json.dumps(sums, indent=1) + "\n")
         file.flush()
@@ -37,7 +37,7 @@ def fault(folder: Path) -> str:
         sums = json.loads(path.read_text(encoding="utf-8"))
         for name, sum_ in sums.items():
             path = folder / name
-            if _sha256(path) != sum_:
+            if file_sha256(path) != sum_:
                 return f"{name} is damaged"
     except (FileNotFoundError, NotADirectoryError):
         return f"{path.relative_to(folder)} is missing"
@@ -50,6 +50,7 @@ def fault(folder: Path) -> str:
     return ""
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,7 +8,7 @@ import pytest
 from codegen25.errors import UserError
 from codegen25.evaluate import curve
 from codegen25.train import plot
-from codegen25.train.log import read
+from codegen25.train.log import Log, read
 
 SCORES = {
     "benchmark": "HumanEval-SingleLineInfilling",
@@ -36,6 +36,17 @@ def test_rates_join_the_log_at_the_models_tokens(training: Path) -> None:
     assert plot.points_of(log, "pass_at_1") == [(200, 0.25)]
     assert plot.points_of(log, "HumanEval-SingleLineInfilling stop_rate") == [(200, 0.5)]
     assert plot.epochs_of(log) == [(1, 200)]
+    curve.note(training, at, {"benchmark": "HumanEval", "metrics": {"pass@1": {"value": 0.5}}})
+    log = read(training / "log.jsonl")
+    assert plot.points_of(log, "pass_at_1") == [(200, 0.25)]  # of the first benchmark alone
+    assert plot.points_of(log, "HumanEval pass@1") == [(200, 0.5)]
+
+
+def test_what_was_noted_is_no_look_at_held_out_text(training: Path) -> None:
+    curve.note(training, curve.point(training / "checkpoints/step-2", training), SCORES)
+    log = Log(training)
+    log.rewind(2)
+    assert len(log.entries) == 3 and len(log.steps) == 2 and not log.looks
 
 
 def test_a_model_of_another_run_is_refused(training: Path, tmp_path: Path) -> None:

@@ -104,6 +104,12 @@ def change(
 # --------------------------------------------------------------------------------------- memory
 
 
+def test_who_borrowed_memory_wakes_the_loop(engine: Engine) -> None:
+    engine._bell.clear()
+    engine.score([1, 2, 3])
+    assert engine._bell.is_set()  # a request may wait for what was given back
+
+
 def test_typing_takes_the_memory_of_batch_work_which_goes_on_later(
     small: Engine, clock: SimpleNamespace
 ) -> None:

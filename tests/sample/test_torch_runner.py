@@ -8,7 +8,7 @@ from codegen25 import checkpoint
 from codegen25.sample import torch_runner
 from codegen25.sample.engine import Engine
 from codegen25.sample.options import Sampling
-from codegen25.sample.request import Request
+from codegen25.sample.request import Priority, Request
 from codegen25.sample.torch_runner import TorchRunner
 
 
@@ -51,3 +51,17 @@ def test_rows_together_from_the_first_on_say_the_same(
         assert [beside[i] for i in range(6)] == alone
         found.append(alone)
     assert found[0] == found[1] == found[2]
+
+
+def test_who_gave_way_holds_no_row(model_dir: Path) -> None:
+    made = engine(model_dir, rows=2)
+
+    def asked(key: str, priority: Priority) -> Request:
+        prompt = made.prompt(f"{key} = " * 20, key, max_tokens=40)
+        return Request(prompt, 40, Sampling(1.0), key, priority=priority, draft=False)
+
+    batch = [made.submit(asked(f"b{i}", Priority.BATCH)) for i in range(2)]
+    for _ in range(3):
+        made.advance()
+    typed = [made.submit(asked(f"t{i}", Priority.TYPING)) for i in range(2)]
+    assert all(made.wait(handle).tokens for handle in (*typed, *batch))

@@ -25,10 +25,13 @@ def test_changed_fields_are_named_to_the_last_key() -> None:
     assert changes(before, before) == []
 
 
-def test_fields_that_one_side_lacks_are_named() -> None:
+def test_fields_that_one_side_lacks_are_named_unless_they_are_new_and_as_usual() -> None:
     before, now = asdict(RECIPE), asdict(RECIPE)
-    del before["ema"], now["optimizer"]["clip"]
-    assert changes(before, now) == ["ema: not there -> 0.0", "optimizer.clip: 1.0 -> not there"]
+    del before["ema"], before["corruption"]["alias"], now["optimizer"]["clip"]
+    now["corruption"]["alias"] = 0.1
+    assert changes(before, now) == [
+        "corruption.alias: 0.0 -> 0.1", "optimizer.clip: 1.0 -> not there",
+    ]  # fmt: skip
 
 
 Tables = st.recursive(

@@ -13,6 +13,7 @@ from codegen25.evaluate.samples import Sample
 from codegen25.evaluate.tasks import Task
 from codegen25.evaluate.truncate import completion
 from codegen25.instruct import question
+from codegen25.seal import file_sha256
 
 INSTRUCTION = "Create a Python script for this problem:"
 """WizardCoder's and InstructCodeT5+'s words; the problem's text goes on after the response."""
@@ -109,12 +110,5 @@ class Floor:
 
 def weights_sha256(folder: Path) -> str:
     """What a model's weights hash to: of one file its own hash, of several that of their hashes."""
-    files = sorted(folder.glob("*.safetensors"))
-    sums = []
-    for file in files:
-        with file.open("rb") as stream:
-            digest = sha256()
-            while block := stream.read(1 << 22):
-                digest.update(block)
-        sums.append(digest.hexdigest())
+    sums = [file_sha256(file) for file in sorted(folder.glob("*.safetensors"))]
     return sums[0] if len(sums) == 1 else sha256(json.dumps(sums).encode()).hexdigest()

@@ -102,6 +102,7 @@ class Admission:
         request, paused = handle.request, self._paused.get(handle)
         capacity = room_of(request, self.context)
         if paused and not self._quiet and not self.cache.spares(capacity):
+            handle.short = handle.short or time.perf_counter()
             return False
         ids = np.array(prompt_of(request) + (paused.ids if paused else []), np.int32)
         # One of a lower class may be paused for as long as there is work of a higher one.
@@ -157,6 +158,7 @@ class Admission:
             self._active.remove(answer)
             self.cache.release(answer.slot)
             answer.slot.used = 0  # the first to be evicted
+            del answer.slot  # or its memory would stay, whoever gets it
             self._paused[answer.handle] = answer
             self._waiting.put_back(answer.handle)
         return True

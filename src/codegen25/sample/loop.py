@@ -141,6 +141,7 @@ class Loop:
         finally:
             with self._door:
                 self._visitors -= 1
+            self._bell.set()  # what a visitor gave back may be what a request waits for
 
     def _loop(self) -> None:
         while not self._closing:

@@ -225,8 +225,8 @@ class Service:
                 show(0, Piece(known.text, known))
             self.metrics.typed_through()
             return known
-        request = await typist.asked(ask)
-        [completion] = await self._all(served.backend, [request], show, cut=typist.cut)
+        request, cut = await typist.asked(ask)
+        [completion] = await self._all(served.backend, [request], show, cut=cut)
         served.typists.remember(typist, ask, completion)
         return completion
 

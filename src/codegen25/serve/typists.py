@@ -58,8 +58,11 @@ class Typist(Typing):
         """What is left of an earlier answer that the typing agrees with."""
         return self.recall(ask.prefix, ask.suffix or "", ask.max_tokens)
 
-    async def asked(self, ask: Ask) -> Request:
-        """What is asked at a cursor. What takes longer than a key is laid out in a thread."""
+    async def asked(self, ask: Ask) -> tuple[Request, bool]:
+        """What is asked at a cursor, and whether the text around it was cut.
+
+        What takes longer than a key is laid out in a thread.
+        """
         near = self.near(ask.prefix, ask.suffix or "", _room(ask, self.model))
         if near and self._lock.acquire(blocking=False):
             try:
@@ -68,17 +71,17 @@ class Typist(Typing):
                 self._lock.release()
         return await asyncio.to_thread(self._made_in_turn, ask)
 
-    def _made_in_turn(self, ask: Ask) -> Request:
+    def _made_in_turn(self, ask: Ask) -> tuple[Request, bool]:
         with self._lock:
             return self._made(ask)
 
-    def _made(self, ask: Ask) -> Request:
+    def _made(self, ask: Ask) -> tuple[Request, bool]:
         priority = Priority.TYPING if ask.max_tokens else Priority.WARM
         room = _room(ask, self.model)
         request = self.request(ask.prefix, ask.suffix or "", priority, max_tokens=room)
         if ask.max_tokens == 0:
-            return replace(request, max_tokens=0, forced=b"", budget=ask.budget)
-        return replace(request, budget=ask.budget)
+            request = replace(request, max_tokens=0, forced=b"")
+        return replace(request, budget=ask.budget), self.cut
 
     def _anchored(self, before: str, suffix: str, room: int) -> Any:
         anchor = super()._anchored(before, suffix, room)

@@ -10,6 +10,8 @@ from typing import Any
 from codegen25.errors import UserError
 
 LOG, BOARD = "log.jsonl", "tensorboard"
+NOTE = "note"
+"""What an entry has that came from elsewhere, see `note`."""
 
 
 class Log:
@@ -46,6 +48,11 @@ class Log:
         """The entries of steps."""
         return [entry for entry in self.entries if "loss" in entry]
 
+    @property
+    def looks(self) -> list[dict[str, Any]]:
+        """The entries of looks at held-out text."""
+        return [e for e in self.entries if "loss" not in e and NOTE not in e]
+
 
 class Board:
     """The same figures for TensorBoard; steps that are done again replace those before."""
@@ -73,9 +80,13 @@ class Board:
             self._writer.flush()
 
 
-def append(path: Path, entry: Mapping[str, Any]) -> None:
-    """Add an entry to the log of a run that is not under way."""
-    _replace(path, [*read(path), entry])
+def note(path: Path, entry: Mapping[str, Any]) -> None:
+    """Add an entry about a step to a log, of a run that may be under way: one line, at the end."""
+    with path.open("r+b") as file:
+        whole = file.read().rfind(b"\n") + 1
+        file.truncate(whole)  # of a last line that was cut off nothing can be read
+    with path.open("a") as log:
+        log.write(json.dumps({**entry, NOTE: True}) + "\n")
 
 
 def _replace(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:

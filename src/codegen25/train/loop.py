@@ -114,7 +114,7 @@ class Trainer:
         self.model = self._build(config, start)
         self.init_sha256: Mapping[str, str] = {}
         if start and self.world.first:  # which writes it down
-            self.init_sha256 = provenance.weights_sha256(start.folder)
+            self.init_sha256 = provenance.init_sha256(start.folder)
         self.optimizers = optimizer.build(self.model, recipe.optimizer)
         self.average = (
             {name: p.detach().clone() for name, p in self.model.named_parameters()}
@@ -297,8 +297,7 @@ class Trainer:
 
     def _looked(self) -> bool:
         """Whether the log holds a look at the checkpoint in hand; only the first rank has it."""
-        found = ("loss" not in e for e in self.log.entries if e["step"] == self.step)
-        return self.world.any(any(found))
+        return self.world.any(any(e["step"] == self.step for e in self.log.looks))
 
     def _entry(self, made: Step) -> dict[str, float]:
         return {
@@ -533,7 +532,7 @@ class Trainer:
         self.init_sha256 = facts.get("init_sha256", {})  # of that start, whatever lies there now
         if self.world.first:
             self.log.rewind(self.step)
-        looks = [entry for entry in self.log.entries if "loss" not in entry]
+        looks = self.log.looks
         bits = (entry.get("heldout_bits_per_byte", math.inf) for entry in looks)
         self.best = min(bits, default=math.inf)
         last = looks[-1] if looks else {}

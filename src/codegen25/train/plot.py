@@ -38,7 +38,7 @@ def plot(runs: Sequence[Path], out: Path, measure: str = "") -> list[Path]:
 
 def points_of(log: Sequence[dict[str, Any]], name: str) -> list[tuple[float, float]]:
     """A measure over the tokens trained on."""
-    return [(entry["tokens"], entry[name]) for entry in log if name in entry]
+    return sorted((entry["tokens"], entry[name]) for entry in log if name in entry)
 
 
 def epochs_of(log: Sequence[dict[str, Any]]) -> list[tuple[int, float]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
+from codegen25.seal import file_sha256
 from codegen25.train.pairs import DOCSTRINGS
+from codegen25.train.recipe import Recipe
 from codegen25.train.table import identity
 from codegen25.weights import weight_files
 
@@ -34,20 +36,15 @@ def data_sha256(corpus: TextShard, heldout: TextShard, pairs: str) -> dict[str, 
         found["pairs"] = DOCSTRINGS
     elif pairs:
         try:
-            with Path(pairs).open("rb") as file:
-                found["pairs"] = hashlib.file_digest(file, "sha256").hexdigest()
+            found["pairs"] = file_sha256(Path(pairs))
         except OSError as error:
             raise UserError(f"{pairs}: cannot be read as pairs ({error})") from error
     return found
 
 
-def weights_sha256(folder: Path) -> dict[str, str]:
+def init_sha256(folder: Path) -> dict[str, str]:
     """The hash of each weight file of a model directory, by its name."""
-    found = {}
-    for path in weight_files(folder):
-        with path.open("rb") as file:
-            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    return {path.name: file_sha256(path) for path in weight_files(folder)}
 
 
 def code_version(folder: Path = Path(__file__).parent) -> str:
@@ -81,8 +78,13 @@ def require_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """`optimizer.adam_lr: 0.001 -> 0.002` for each field of a resolved recipe that matters."""
+    """`optimizer.adam_lr: 0.001 -> 0.002` for each field of a resolved recipe that matters.
+
+    A field that `before` lacks, as it was written by an older release, had its default's effect.
+    """
+    usual = flat(asdict(Recipe(corpus="", tokenizer="")))
     old, new = flat(before), flat(now)
+    old |= {key: usual[key] for key in new if key not in old and key in usual}
     return [
         f"{key}: {_shown(old, key)} -> {_shown(new, key)}"
         for key in [*new, *(key for key in old if key not in new)]
