@@ -5,6 +5,8 @@ from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from codegen25.config import ModelConfig
 from codegen25.sample.cache import STEP, Cache, Slot
@@ -238,3 +240,22 @@ def test_what_is_lent_counts_and_is_not_found() -> None:
     assert ask(cache, [3, 4]) is not lent and cache.lend(STEP) is None
     cache.drop(lent)
     assert cache.lend(STEP) is not None
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=9), st.integers(0, 30), st.integers(0, 9))
+def test_the_longest_beginning_is_found_at_a_glance_too(
+    shared: list[int], asked: int, own: int
+) -> None:
+    """Sequences that agree on so many ids, then differ: shorter, as long and longer than a head."""
+    cache = Cache(FakeRunner(), 1 << 30)
+    prompt = np.array([1] * asked + [2] * own, np.int32)
+    for number, length in enumerate(shared):
+        slot = Slot(cache.runner.allocate(64), "")
+        slot.tokens = np.zeros(64, np.int32)
+        slot.extend([1] * length + [3 + number] * 3)
+        cache.slots.append(slot)
+    by_hand = max(slot.common(prompt) for slot in cache.slots)
+    assert cache.longest(prompt, "") == by_hand
+    best, common = cache._best(prompt, "")
+    assert best is not None and best.common(prompt) == by_hand
+    assert common == min(by_hand, len(prompt) - 1)

@@ -172,6 +172,9 @@ class Admission:
         """Tokens that a prompt will have in common with one that is being computed."""
         if not answer.prefilling or answer.request.owner != owner:
             return 0
+        least = min(WORTH, len(ids) - 1)
+        if answer.prompt[:least] != ids[:least].tolist():
+            return 0
         other = np.array(answer.prompt[: len(ids)], np.int32)
         differs = np.flatnonzero(other != ids[: len(other)])
         common = int(differs[0]) if len(differs) else len(other)

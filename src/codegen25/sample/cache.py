@@ -16,6 +16,8 @@ from codegen25.sample.runner import Keys, Runner
 
 STEP = 256
 """Capacities are multiples of this, so that a growing text is not copied for every token."""
+HEAD = 16
+"""Tokens by which sequences are told apart at a glance."""
 WORTH = 16
 """Tokens in common from which a busy or still useful sequence is worth a copy."""
 
@@ -43,6 +45,11 @@ class Slot:
         first = int(differs.argmax()) if most else 0
         return first if most and differs[first] else most
 
+    @property
+    def head(self) -> bytes:
+        """Its first tokens, to be told from others at a glance."""
+        return self.tokens[: min(self.length, HEAD)].tobytes()
+
     def truncate(self, length: int) -> None:
         """Forget all but the first `length` tokens."""
         self.length = min(self.length, length)
@@ -68,7 +75,7 @@ class Cache:
 
     def longest(self, ids: np.ndarray, owner: str) -> int:
         """How many tokens of a prompt some slot holds."""
-        return max((slot.common(ids) for slot in self._of(owner)), default=0)
+        return max((slot.common(ids) for slot in self._near(ids, owner)), default=0)
 
     def acquire(
         self,
@@ -137,14 +144,19 @@ class Cache:
         """Memory of the slots in use."""
         return sum(slot.keys.bytes for slot in self.slots if slot.busy)
 
-    def _of(self, owner: str) -> list[Slot]:
-        return [slot for slot in self.slots if slot.owner == owner]
+    def _near(self, ids: np.ndarray, owner: str) -> list[Slot]:
+        """The owner's slots that begin as a prompt does, or else all of them: with a slot for each
+        of many who type, comparing every one to its end took longer than computing."""
+        own = [slot for slot in self.slots if slot.owner == owner]
+        head = ids[:HEAD].astype(np.int32).tobytes()
+        return [slot for slot in own if len(ids) >= HEAD and slot.head == head] or own
 
     def _best(self, ids: np.ndarray, owner: str) -> tuple[Slot | None, int]:
         """Who has most in common with a prompt, the last used of equals, and how much."""
-        known = [(slot.common(ids), slot.used, -i) for i, slot in enumerate(self._of(owner))]
+        near = self._near(ids, owner)
+        known = [(slot.common(ids), slot.used, -i) for i, slot in enumerate(near)]
         common, _, place = max(known, default=(0, 0, 0))
-        return self._of(owner)[-place] if known else None, min(common, len(ids) - 1)
+        return near[-place] if known else None, min(common, len(ids) - 1)
 
     def _take(self, slot: Slot, length: int, priority: Priority) -> Slot:
         slot.truncate(length)

@@ -103,7 +103,7 @@ class _State:
     found: tuple[Head, ...]
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=256)
 def _read(style: Style, lines: str) -> _State:
     """Whole lines before the cursor's, read once: a keystroke leaves them as they are."""
     lexer, heads = Lexer(style), Heads(style, 0)
