@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -62,6 +63,32 @@ def test_encoded_corruption_is_reversible(tokenizer: Tokenizer, text: str, seed:
         short_flags = infill.in_answer(short, sentinels, alias)
         assert short_flags.index(True) == after
         assert sum(flags) == sum(short_flags) + 1  # `<mask_1>` is part of the alias
+
+
+@given(texts, st.integers(0, 2**32), corruptions)
+def test_token_spans_are_whole_tokens(
+    tokenizer: Tokenizer, text: str, seed: int, corruption: Corruption
+) -> None:
+    drawn = infill.corrupt(text, Random(seed), replace(corruption, tokens=True))
+    assert drawn == infill.corrupt(text, Random(seed), corruption)  # of characters by default
+    borders = tokenizer.borders(text)
+    assert borders == sorted(set(borders)) and {0, len(text)} == {borders[0], borders[-1]}
+    corrupted = infill.corrupt(
+        text, Random(seed), replace(corruption, tokens=True), borders=tokenizer.borders
+    )
+    if corrupted is not None:
+        assert infill.restore(corrupted) == text and all(corrupted.kept[1:-1])
+        at = 0
+        for kept, span in zip(corrupted.kept, corrupted.spans, strict=False):
+            assert {at + len(kept), at + len(kept) + len(span)} <= set(borders)
+            at += len(kept) + len(span)
+
+
+def test_spans_grow_to_the_borders_around_them() -> None:
+    borders = [0, 4, 8, 12, 16]
+    assert infill.grown([(1, 2), (9, 12), (13, 14)], borders) == [(0, 4), (8, 12)]  # one touches
+    assert infill.grown([(4, 8)], borders) == [(4, 8)]
+    assert infill.grown([(3, 14)], borders) == []  # the whole text
 
 
 def test_the_same_seed_gives_the_same_corruption(source_texts: list[str]) -> None:

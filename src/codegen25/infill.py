@@ -9,7 +9,8 @@ CodeGen2.5; the distribution of spans was never published and is ours, see `Corr
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -156,6 +157,7 @@ class Corruption:
     stop_at_line    of the documents with one span from their start or a line's: how many of the
                     spans end where a line does, before or after its newline. Cursors stand there;
                     from spans that end at any character a small model learns to end anywhere.
+    tokens          spans grow to the borders of the tokens that they cut; to compare with.
     """
 
     rate: float = 0.5
@@ -171,6 +173,7 @@ class Corruption:
     line_start: float = 0.1
     stop_at_line: float = 0.6
     alias: float = 0.0
+    tokens: bool = False
 
     def __post_init__(self) -> None:
         low, high = self.mask_ratio
@@ -200,16 +203,23 @@ class Corrupted:
 
 
 def corrupt(
-    text: str, rng: Random, corruption: Corruption, max_spans: int | None = None
+    text: str,
+    rng: Random,
+    corruption: Corruption,
+    max_spans: int | None = None,
+    borders: Callable[[str], Sequence[int]] = lambda text: range(len(text) + 1),
 ) -> Corrupted | None:
     """Cut spans out of `text`, or return None when it stays causal.
 
-    `max_spans` lowers the distribution's own bound, for rows that have little room.
+    `max_spans` lowers the distribution's own bound, for rows that have little room. `borders` are
+    those of the tokens of a text, which `corruption.tokens` asks for, see `grown`.
     """
     if rng.random() >= corruption.rate:
         return None
     most = min(corruption.max_spans, max_spans if max_spans is not None else corruption.max_spans)
     spans = draw_spans(text, rng, corruption, most)
+    if corruption.tokens and spans:
+        spans = grown(spans, borders(text))
     return cut(text, spans) if spans else None
 
 
@@ -218,6 +228,19 @@ def cut(text: str, spans: Sequence[Span]) -> Corrupted:
     borders = [0, *(border for span in spans for border in span), len(text)]
     parts = [text[a:b] for a, b in pairwise(borders)]
     return Corrupted(kept=tuple(parts[::2]), spans=tuple(parts[1::2]))
+
+
+def grown(spans: Sequence[Span], borders: Sequence[int]) -> list[Span]:
+    """Sorted spans with both ends moved out to the next of the ascending `borders`, 0 the first.
+
+    A span that then touches the one before it, or is the whole text, is dropped.
+    """
+    found: list[Span] = []
+    for start, end in spans:
+        start, end = borders[bisect_right(borders, start) - 1], borders[bisect_left(borders, end)]
+        if (not found or start > found[-1][1]) and end - start < borders[-1]:
+            found.append((start, end))
+    return found
 
 
 def restore(corrupted: Corrupted) -> str:

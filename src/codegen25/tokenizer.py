@@ -67,6 +67,11 @@ class Tokenizer:
         # A token may hold a part of a character; its offset is the whole character's.
         return near[offsets[-room][0] :] if keep_end else near[: offsets[room - 1][1]]
 
+    def borders(self, text: str) -> list[int]:
+        """Where tokens of `text` begin and end, in characters: ascending, 0 and the length too."""
+        ends = {end for _, end in self._encoding(text).offsets}
+        return sorted(ends | {0, len(text)})
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, special tokens spelled out; bytes that are no UTF-8 become U+FFFD."""
         text: str = self.backend.decode(list(ids), skip_special_tokens=False)

@@ -44,7 +44,7 @@ def test_rates_count_what_stopped_and_what_is_the_line(
         return made[-1]
 
     monkeypatch.setattr(lines, "Engine", engine)
-    monkeypatch.setattr(lines, "holes", lambda shard: HOLES)
+    monkeypatch.setattr(lines, "holes", lambda shard, count: HOLES)
     model = Llama(Shape(layers=1, hidden=32, heads=2).config(tokenizer.vocab_size))
     assert lines.probe(corpus)(model, tokenizer) == {
         "stop_rate": pytest.approx(2 / 3), "exact_match": pytest.approx(1 / 3),

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from codegen25.errors import UserError
 from codegen25.evaluate.metrics import common_subsequence, pass_rates, similarity
-from codegen25.evaluate.statistics import clustered, clustered_ratio, paired, pass_at_k
+from codegen25.evaluate.statistics import (
+    Rate,
+    clustered,
+    clustered_ratio,
+    over_seeds,
+    paired,
+    pass_at_k,
+)
 
 counts = st.integers(1, 9).flatmap(
     lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))
@@ -100,3 +107,13 @@ def test_similarity_is_the_common_subsequences(one: str, other: str) -> None:
     assert common_subsequence(one, other) == brute(one, other)
     assert similarity(one, other) == similarity(other, one)
     assert (similarity(one, other) == 1) == (one == other)
+
+
+def test_seeds_have_students_interval() -> None:
+    rate = over_seeds([1.0, 2.0, 3.0])  # scipy.stats.t.interval(0.95, 2, 2, 1 / 3**0.5)
+    assert (rate.value, rate.low, rate.high) == pytest.approx((2.0, -0.48414, 4.48414), abs=1e-3)
+    assert over_seeds([0.5] * 10) == Rate(0.5, 0.5, 0.5)
+    assert over_seeds([0.5]) == Rate(0.5, -np.inf, np.inf)
+    for values in ([], [0.5] * 11):
+        with pytest.raises(UserError, match="1 to 10"):
+            over_seeds(values)

@@ -36,6 +36,8 @@ def test_set_overrides_the_file(tmp_path: Path) -> None:
         ("seed = true\n", "seed is True"),
         ("batch = 5\nmicro_batch = 2\n", "no multiple"),
         ("epochs = 0\n", "epochs"),
+        ("share = 1.5\n", "share is 1.5"),
+        ('share = 0.5\npairs = "docstrings"\n', "1 of pairs"),
         ('order = "random"\n', "identical or reshuffled"),
         ('[schedule]\nkind = "step"\n', "cosine, wsd or constant"),
         ('[optimizer]\nkind = "sgd"\n', "muon or adamw"),

@@ -67,6 +67,17 @@ def test_a_causal_row_is_the_text_itself(shard: TextShard, tokenizer: Tokenizer)
     assert tokenizer.decode(ids) == "<|endoftext|>".join(shard) + "<|endoftext|>"
 
 
+def test_a_share_of_the_rows_is_spread_evenly(shard: TextShard, tokenizer: Tokenizer) -> None:
+    def read(share: float) -> list[tuple[str, int]]:
+        rows = Rows(shard, tokenizer, 64, Corruption(rate=0.0), seed=1, share=share)
+        return [(tokenizer.decode(rows.ids(i, 0)), rows.bytes(i)) for i in range(len(rows))]
+
+    whole = read(1.0)
+    half, least = read(0.5), read(1e-9)
+    assert half == [whole[i * len(whole) // len(half)] for i in range(len(half))]
+    assert len(half) == round(len(whole) / 2) and least == whole[:1]
+
+
 def test_every_corrupted_piece_is_a_piece_of_one_document(rows: Rows, shard: TextShard) -> None:
     corrupted_pieces = 0
     for row in range(len(rows)):

@@ -40,10 +40,13 @@ def holes(shard: TextShard, count: int = HOLES, seed: int = 0) -> list[Hole]:
     return found
 
 
-def probe(corpus: Path, config: Mapping[str, str] | None = None) -> Callable[..., dict[str, float]]:
-    """What `Trainer.run` calls with a model: `stop_rate` and `exact_match` on held-out lines."""
+def probe(
+    corpus: Path, config: Mapping[str, str] | None = None, count: int = HOLES
+) -> Callable[..., dict[str, float]]:
+    """What `Trainer.run` calls with a model: `stop_rate` and `exact_match` on `count`
+    held-out lines."""
     shard = TextShard(corpus, "heldout")
-    asked = holes(shard) if len(shard) else []
+    asked = holes(shard, count) if len(shard) else []
 
     @torch.no_grad()
     def look(model: Llama, tokenizer: Tokenizer) -> dict[str, float]:

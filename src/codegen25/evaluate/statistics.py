@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import numpy as np
 from codegen25.errors import UserError
 
 ROUNDS = 10_000
+_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+"""Two-sided 95 % quantiles of Student's t for 1, 2, … degrees of freedom."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,19 @@ def clustered_ratio(
     low, high = np.percentile(redrawn[:, 0] / redrawn[:, 1], (2.5, 97.5))
     value = table[:, 0].sum() / table[:, 1].sum()
     return Rate(float(value), float(low), float(high))
+
+
+def over_seeds(values: Sequence[float]) -> Rate:
+    """The mean of a measure over runs that differ in their seed, with Student's interval.
+
+    Of one run the interval is everything; of more than ten a UserError.
+    """
+    n = len(values)
+    if not 1 <= n <= len(_STUDENT) + 1:
+        raise UserError(f"{n} seeds: intervals are for 1 to {len(_STUDENT) + 1}")
+    mean = float(np.mean(values))
+    half = _STUDENT[n - 2] * float(np.std(values, ddof=1)) / n**0.5 if n > 1 else math.inf
+    return Rate(mean, mean - half, mean + half)
 
 
 def paired(

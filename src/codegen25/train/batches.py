@@ -53,8 +53,9 @@ def rows_of(recipe: Recipe, shard: TextShard, tokenizer: Tokenizer) -> Rows | Pa
     if recipe.pairs:
         return PairRows(pairs.of(recipe.pairs, shard), tokenizer, context)
     return Rows(
-        shard, tokenizer, context, recipe.corruption, recipe.seed, recipe.window, recipe.objective
-    )
+        shard, tokenizer, context, recipe.corruption, recipe.seed, recipe.window, recipe.objective,
+        recipe.share,
+    )  # fmt: skip
 
 
 def compose(rows: Rows | PairRows, recipe: Recipe, first: int, count: int) -> Batch:

@@ -79,6 +79,7 @@ class Recipe:
     size               parameters, say "14m": shape, batch and rates that are not set are derived
                        from it, see `size.derive`.
     epochs             passes over the corpus; may be a fraction.
+    share              of the corpus' rows that are trained on, spread evenly over it.
     stop_after         steps after which to stop although the schedule has more to come; 0: never.
     batch              rows of `shape.context` tokens in a step; 0: as the size has it.
     micro_batch        rows that are computed at once; 0: some 4 k tokens on a CPU, 64 k on a GPU.
@@ -108,6 +109,7 @@ class Recipe:
     pairs: str = ""
     init: str = ""
     epochs: float = 1.0
+    share: float = 1.0
     size: str = "4m"
     batch: int = 0
     micro_batch: int = 0
@@ -144,6 +146,8 @@ class Recipe:
             raise UserError(f"window is {self.window}; it is 0 or 16 to {self.shape.context}")
         if not 0 < self.epochs < 1e9:
             raise UserError(f"epochs is {self.epochs}; it is above 0 and finite")
+        if not 0 < self.share <= 1 or (self.pairs and self.share != 1):
+            raise UserError(f"share is {self.share}; it is above 0, at most 1, and 1 of pairs")
         if self.seed < 0 or self.stop_after < 0 or not self.save_minutes > 0:
             raise UserError("seed and stop_after are at least 0, save_minutes is above 0")
         if self.keep_last < 1 or self.evaluate_every < 0 or not 0 <= self.ema < 1:

@@ -43,6 +43,7 @@ class Rows:
 
     `length` targets a row; a sixteenth of it is kept free for what corruption adds. `window` cuts
     documents into pieces of at most so many ids, each corrupted by itself; 0 cuts at rows only.
+    Of the rows only a `share` is there, spread evenly over the split.
     `sizes` are the bytes of each id of the vocabulary, 0 for a special token.
     """
 
@@ -55,6 +56,7 @@ class Rows:
         seed: int,
         window: int = 0,
         objective: Objective | None = None,
+        share: float = 1.0,
     ) -> None:
         sentinels = Sentinels.of(tokenizer)
         self.objective = objective or Objective()
@@ -78,13 +80,17 @@ class Rows:
             f"{tokenizer.sha256} {lengths}",
             lambda: _split(shard, tokenizer, self.sizes, *lengths),
         )
+        self.count = max(1, round(share * len(self.rows)))
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self.count
+
+    def _pieces(self, index: int) -> list[Piece]:
+        return self.rows[index * len(self.rows) // self.count]
 
     def bytes(self, index: int) -> int:
         """Bytes of source text in a row."""
-        return sum(piece.end - piece.start for piece in self.rows[index])
+        return sum(piece.end - piece.start for piece in self._pieces(index))
 
     def ids(self, index: int, epoch: int) -> list[int]:
         """Row `index` as epoch `epoch` sees it, at most `length + 1` ids."""
@@ -93,7 +99,7 @@ class Rows:
 
     def corrupted(self, index: int, epoch: int) -> Iterator[tuple[Corrupted | None, list[int]]]:
         """The pieces of a row as an epoch sees them, None for one left causal, with their ids."""
-        pieces = self.rows[index]
+        pieces = self._pieces(index)
         causal = [self._causal(piece) for piece in pieces]
         room = self.length + 1 - sum(map(len, causal))
         for k, (piece, plain) in enumerate(zip(pieces, causal, strict=True)):
@@ -123,7 +129,8 @@ class Rows:
             return None
         header = self._marked(piece.start, body)
         most = 1 if self.fim else min(self.corruption.max_spans, len(self.sentinels.masks))
-        corrupted = corrupt(self.shard.slice(body, piece.end), rng, self.corruption, most)
+        text, borders = self.shard.slice(body, piece.end), self.tokenizer.borders
+        corrupted = corrupt(text, rng, self.corruption, most, borders)
         share = self.corruption.alias
         alias = self.alias if share and rng.random() < share else None
         while corrupted is not None:

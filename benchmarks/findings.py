@@ -1,0 +1,306 @@
+"""Experiments on the findings of CodeGen2.5, with small models: docs/findings.md.
+
+python benchmarks/findings.py [NAME…] --corpus FOLDER --tokenizer FILE --humaneval FOLDER
+    [--out runs/findings] [--positions 3e6] [--seeds N] [--set KEY=VALUE …]
+
+Each file of recipes/findings but `base` is an experiment: its arms, recipes that differ in what the
+file says, are trained from several seeds and measured, and the table goes into the page. A model is
+trained once, whatever experiments have it as an arm; what was done is not done again, and what was
+stopped goes on by the same command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from codegen25 import settings
+from codegen25.config import read_json
+from codegen25.data.shards import TextShard
+from codegen25.errors import UserError
+from codegen25.evaluate.journal import write_json
+from codegen25.evaluate.lines import probe
+from codegen25.evaluate.statistics import Rate, over_seeds
+from codegen25.tokenizer import Tokenizer
+from codegen25.train import recipe as recipes
+from codegen25.train.batches import rows_of
+from codegen25.train.loop import Progress, Trainer
+from codegen25.train.provenance import FREE, PLACES, flat
+from codegen25.train.recipe import Recipe
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "recipes/findings"
+BASE = FOLDER / "base.toml"
+BITS = "held-out bits per byte"
+HELD_OUT = {
+    BITS: "heldout_bits_per_byte",
+    "held-out lines: stop rate": "stop_rate",
+    "held-out lines: exact": "exact_match",
+}
+INFILL = {
+    "pass@1": "pass@1", "stop rate": "stop_rate", "overrun": "overrun",
+    "suffix echo": "suffix_echo", "exact match": "exact_match",
+}  # fmt: skip
+"""Measures and what they are called in a look at held-out text, and in an evaluation's scores."""
+LINES = 256
+"""Held-out lines that are asked for."""
+MOST = {"single-line": 64, "random-span-light": 96}
+"""Tokens that an answer may have: more leave a context of 256 too little to read."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, and the arms that answer it.
+
+    measures  names from `HELD_OUT` and `INFILL`.
+    arms      by name the fields of the recipe that differ from the base's; `layout`, that of the
+              prompts when infills are asked for, and `against`, the arm to subtract, are none.
+    holes     the set of `eval infill`.
+    """
+
+    question: str
+    measures: tuple[str, ...]
+    arms: dict[str, dict[str, Any]]
+    seeds: int = 3
+    holes: str = "single-line"
+
+    def against(self, arm: str) -> str:
+        """The arm that another is compared with: the one that it names, or the first."""
+        named: str = self.arms[arm].get("against", next(iter(self.arms)))
+        return named
+
+    def overrides(self, arm: str) -> dict[str, str]:
+        """What an arm changes of the recipe, as of `--set`."""
+        fields = flat(self.arms[arm])
+        return {k: json.dumps(v) for k, v in fields.items() if k not in ("layout", "against")}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for; `limit` is of the tasks to infill, `humaneval` their place.
+
+    `overrides` are of all recipes, as of `--set`, and `positions` those that a model sees.
+    """
+
+    corpus: Path
+    tokenizer: Path
+    humaneval: Path
+    out: Path
+    positions: int
+    overrides: Mapping[str, str]
+    limit: int | None = None
+
+
+def names() -> list[str]:
+    """The experiments there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml") if path != BASE)
+
+
+def load(name: str) -> Experiment:
+    """The experiment of a name."""
+    return settings.load(Experiment, FOLDER / f"{name}.toml")
+
+
+def recipe_of(overrides: Mapping[str, str], seed: int, asked: Asked) -> Recipe:
+    """The recipe of an arm: as many whole steps as `positions` hold, of a share of the rows.
+
+    A UserError where the corpus has too few rows for its epochs.
+    """
+    places = {
+        "corpus": json.dumps(str(asked.corpus)),
+        "tokenizer": json.dumps(str(asked.tokenizer)),
+    }
+    given = {**places, "seed": str(seed), **asked.overrides, **overrides}
+    recipe = recipes.load(BASE, given)
+    rows = len(rows_of(recipe, TextShard(asked.corpus), Tokenizer.load(asked.tokenizer)))
+    steps = max(1, asked.positions // (recipe.batch * recipe.shape.context))
+    wanted = max(1, math.floor(steps * recipe.batch / recipe.epochs))
+    if wanted > rows:
+        raise UserError(
+            f"{asked.positions:,} positions in {recipe.epochs:g} epochs are {wanted:,} rows, and "
+            f"{asked.corpus} has {rows:,}; take a larger corpus or fewer --positions"
+        )
+    return dataclasses.replace(recipe, share=wanted / rows)
+
+
+def folder_of(recipe: Recipe, asked: Asked) -> Path:
+    """Where a recipe's model is kept: a hash of all that it depends on."""
+    fields = flat(dataclasses.asdict(recipe))
+    fields = {k: v for k, v in fields.items() if k.split(".")[0] not in FREE | PLACES}
+    data = TextShard(asked.corpus).sha256, Tokenizer.load(asked.tokenizer).sha256
+    key = hashlib.sha256(json.dumps([fields, data], sort_keys=True).encode())
+    return asked.out / key.hexdigest()[:12]
+
+
+def infills(recipe: Recipe) -> bool:
+    """Whether a recipe teaches infilling at all."""
+    return recipe.objective.kind != "causal" and recipe.corruption.rate > 0
+
+
+def trained(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Train to the end unless that is done; the last look at held-out text comes back."""
+    done = folder / "heldout.json"
+    if not done.exists():
+        trainer = Trainer(recipe, folder / "model")
+        trainer.resume(lambda text: print(text, file=sys.stderr))
+        look = probe(Path(recipe.corpus), trainer.infill, LINES)
+        if not trainer.run(_report, look if infills(recipe) else lambda model, tokenizer: {}):
+            sys.exit(f"stopped at step {trainer.step}; the same command goes on")
+        found = {"parameters": trainer.model.config.parameters, "steps": trainer.steps}
+        write_json(done, {**found, **trainer.found})
+    return read_json(done)
+
+
+def _report(progress: Progress) -> None:
+    if progress.step % 50 == 0 or progress.step == progress.steps:
+        print(
+            f"  step {progress.step}/{progress.steps}, loss {progress.loss:.3f}, "
+            f"{progress.seconds_left:.0f} s left",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+
+
+def infilled(folder: Path, holes: str, layout: str | None, asked: Asked) -> dict[str, float]:
+    """Metrics of `eval infill`, which goes on where it was stopped."""
+    parts = (holes, layout, asked.limit and f"first-{asked.limit}")
+    out = folder / "-".join(str(part) for part in parts if part)
+    scores = out / "scores.json"
+    if not scores.exists():
+        command = [
+            sys.executable, "-m", "codegen25", "eval", "infill", "--set", holes,
+            "--data", asked.humaneval, "--model", folder / "model", "--weights", "int8",
+            "--max-tokens", MOST[holes], "--out", out,
+            *(["--layout", layout] if layout else []),
+            *(["--limit", asked.limit] if asked.limit else []),
+        ]  # fmt: skip
+        done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+        if done.returncode or not scores.exists():
+            sys.exit(f"{out}: the evaluation ended with exit code {done.returncode}")
+    return {name: each["value"] for name, each in read_json(scores)["metrics"].items()}
+
+
+def measured(experiment: Experiment, arm: str, seed: int, asked: Asked) -> dict[str, float]:
+    """What an experiment asks of an arm's model of a seed, as far as the model can be asked it.
+
+    Beside the measures the model's `parameters` and `steps`.
+    """
+    recipe = recipe_of(experiment.overrides(arm), seed, asked)
+    folder = folder_of(recipe, asked)
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"{arm}, seed {seed}: {folder}", file=sys.stderr, flush=True)
+    look = trained(recipe, folder)
+    known = {name: look[key] for name, key in HELD_OUT.items() if key in look}
+    if infills(recipe) and set(experiment.measures) & INFILL.keys():
+        layout = experiment.arms[arm].get("layout")
+        scores = infilled(folder, experiment.holes, layout, asked)
+        known |= {name: scores[key] for name, key in INFILL.items() if key in scores}
+    kept = {name: known[name] for name in experiment.measures if name in known}
+    return {**kept, "parameters": look["parameters"], "steps": look["steps"]}
+
+
+def table(experiment: Experiment, found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """Means over seeds, and differences of the same seed, of what was `found` by arm.
+
+    Where the arm to compare with has no such measure, the first that has it takes its place.
+    """
+    lines = ["| measure | arm | mean | difference | to |", "|---|---|---|---|---|"]
+    for measure in experiment.measures:
+        for arm, runs in found.items():
+            values = [run[measure] for run in runs if measure in run]
+            if not values:
+                continue
+            candidates = (experiment.against(arm), *found)
+            other = next(each for each in candidates if any(measure in run for run in found[each]))
+            before = [run[measure] for run in found[other] if measure in run]
+            cells = [measure, arm, shown(over_seeds(values), measure), "", ""]
+            if other != arm:
+                pairs = zip(values, before, strict=True)
+                cells[3:] = shown(over_seeds([a - b for a, b in pairs]), measure, "+"), other
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def shown(rate: Rate, measure: str, sign: str = "") -> str:
+    """Bits as they are, rates in percent, the interval only where there is one."""
+    scale, form, unit = (1, f"{sign}.4f", "") if measure == BITS else (100, f"{sign}.1f", " %")
+    mean, low, high = (format(scale * each, form) for each in (rate.value, rate.low, rate.high))
+    return f"{mean}{unit}" + (f" [{low}, {high}]" if math.isfinite(rate.low) else "")
+
+
+def conditions(asked: Asked, found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """What the numbers depend on."""
+    run = next(iter(found.values()))[0]
+    return (
+        f"{datetime.now(UTC).date()}; {run['parameters'] / 1e6:.2f} million parameters, "
+        f"{run['steps']:,.0f} steps, {asked.positions:,} positions; seeds 0 to "
+        f"{len(next(iter(found.values()))) - 1}, 95 % intervals over them (Student's t), "
+        f"differences of the same seed; corpus {TextShard(asked.corpus).sha256[:12]}, torch "
+        f"{version('torch')}."
+    )
+
+
+def inserted(page: str, name: str, text: str) -> str:
+    """A page with `text` between the marks of a name; a UserError if it lacks them."""
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, opened, rest = page.partition(start)
+    _, closed, after = rest.partition(end)
+    if not opened or not closed:
+        raise UserError(f"the page has no {start.strip()} … {end}; put both under a heading")
+    return f"{before}{start}\n{text.strip()}\n\n{end}{after}"
+
+
+def run(name: str, seeds: int | None, asked: Asked, page: Path) -> None:
+    """Do an experiment and put its table into the page."""
+    experiment = load(name)
+    found: dict[str, list[dict[str, float]]] = {arm: [] for arm in experiment.arms}
+    for seed in range(seeds or experiment.seeds):
+        for arm in experiment.arms:
+            found[arm].append(measured(experiment, arm, seed, asked))
+    text = f"{experiment.question}\n\n{table(experiment, found)}\n\n{conditions(asked, found)}"
+    print(f"\n{text}\n", flush=True)
+    whole = inserted(page.read_text(encoding="utf-8"), name, text)
+    staging = page.with_name(f".{page.name}.new")
+    staging.write_text(whole, encoding="utf-8")
+    staging.replace(page)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do the experiments that are asked for, by default all."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names()))
+    parser.add_argument("--corpus", type=Path, default=Path("corpus"))
+    parser.add_argument("--tokenizer", type=Path, help="Default: the corpus' tokenizer.json.")
+    parser.add_argument("--humaneval", type=Path, default=Path("humaneval"))
+    parser.add_argument("--out", type=Path, default=Path("runs/findings"))
+    parser.add_argument("--positions", type=float, default=3e6, help="That each model sees.")
+    parser.add_argument("--seeds", type=int, help="Default: as the experiment says.")
+    parser.add_argument("--limit", type=int, help="Only the first tasks to infill, to try it.")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="given")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs/findings.md")
+    given = parser.parse_args(arguments)
+    if unknown := set(given.names) - set(names()):
+        parser.error(f"no experiment {', '.join(sorted(unknown))}; there are {', '.join(names())}")
+    try:
+        asked = Asked(
+            given.corpus, given.tokenizer or given.corpus / "tokenizer.json", given.humaneval,
+            given.out, int(given.positions), settings.pairs(given.given), given.limit,
+        )  # fmt: skip
+        for name in given.names or names():
+            run(name, given.seeds, asked, given.page)
+    except UserError as error:
+        sys.exit(f"findings: {error}")
+
+
+if __name__ == "__main__":
+    main()
