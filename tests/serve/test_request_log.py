@@ -17,6 +17,12 @@ from serving import Running, engine
 SECRET = "confidential_name"
 
 
+@pytest.fixture(autouse=True)
+def heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries that configure logging for themselves switch others' loggers off."""
+    monkeypatch.setattr(logging.getLogger("codegen25.serve"), "disabled", False)
+
+
 def broken(*_: object, **__: object) -> None:
     try:
         raise KeyError(SECRET)

@@ -353,7 +353,7 @@ def test_a_checkpoint_that_cannot_be_read_stays_where_it_is(
     def stale(path: Path) -> str:
         raise OSError(116, "Stale file handle", str(path))
 
-    monkeypatch.setattr(seal, "_sha256", stale)
+    monkeypatch.setattr(seal, "file_sha256", stale)
     with pytest.raises(UserError, match=rf"{last.name}/.*: cannot be read \(Stale file handle\)"):
         trainer(recipe, "m", evaluate_every="2", stop_after="4").resume()
     assert state.steps(run.out) == before
