@@ -41,7 +41,8 @@ def test_a_failure_is_logged_with_its_lines_and_no_value(
     assert answer.status_code == 500 and SECRET not in answer.text
     [record] = [each for each in caplog.records if each.name == "codegen25.serve"]
     said = record.getMessage()
-    assert re.search(r"RuntimeError \(.*serve/test_request_log\.py:\d+\) from KeyError \(.*:\d+\)", said)
+    here = r"serve/test_request_log\.py:\d+"
+    assert re.search(rf"RuntimeError \(.*{here}\) from KeyError \(.*{here}\)", said)
     assert re.search(r"serve/service\.py:\d+|dialects/openai_choices\.py:\d+", said)
     assert SECRET not in caplog.text and record.exc_info is None
 
