@@ -9,18 +9,19 @@ import re
 import httpx
 import pytest
 
+from codegen25.serve import errors
 from codegen25.serve.app import build
 from codegen25.serve.guard import Rules
 from codegen25.serve.service import Service
-from serving import Running, engine
+from serving import engine
 
 SECRET = "confidential_name"
 
 
 @pytest.fixture(autouse=True)
 def heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Libraries that configure logging for themselves switch others' loggers off."""
-    monkeypatch.setattr(logging.getLogger("codegen25.serve"), "disabled", False)
+    """Libraries that configure logging for themselves switch others' loggers off: a fresh one."""
+    monkeypatch.setattr(errors, "log", logging.getLogger("heard"))
 
 
 def broken(*_: object, **__: object) -> None:
@@ -32,14 +33,25 @@ def broken(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_failure_is_logged_with_its_lines_and_no_value(
-    client: httpx.Client, server: Running, monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture, stream: bool,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(server.service, "compute", broken)
-    with caplog.at_level(logging.DEBUG):
-        answer = client.post("/v1/completions", json={"prompt": SECRET, "stream": stream})
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
+    service = Service(lambda: {"m": engine()})
+    service.load()
+    monkeypatch.setattr(service, "compute", broken)
+    app = build(service, Rules.of("127.0.0.1", [], []))
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            return await http.post("/v1/completions", json={"prompt": SECRET, "stream": stream})
+
+    try:
+        with caplog.at_level(logging.DEBUG):
+            answer = asyncio.run(ask())
+    finally:
+        service.close()
     assert answer.status_code == 500 and SECRET not in answer.text
-    [record] = [each for each in caplog.records if each.name == "codegen25.serve"]
+    [record] = [each for each in caplog.records if each.name == "heard"]
     said = record.getMessage()
     here = r"serve/test_request_log\.py:\d+"
     assert re.search(rf"RuntimeError \(.*{here}\) from KeyError \(.*{here}\)", said)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from source_helpers import read
 
@@ -87,6 +87,8 @@ def test_the_bodies_of_an_operation_do_the_same(block: str) -> None:
 
 
 @given(seed=st.integers(0, 10**9))
+@example(seed=414)  # a transform behind a source that maps
+@example(seed=1418)  # a dictionary's keys, counted
 @settings(max_examples=150, deadline=None)
 def test_the_bodies_of_a_combination_do_the_same(seed: int) -> None:
     rng = Random(seed)

@@ -137,7 +137,8 @@ def _bodies(
     made = transform.code if transform else var
     loops = " ".join(source.loops)
     plain = test is None and transform is None
-    over = source.iterable if plain else ""
+    # `Counter` takes a dictionary's values for counts.
+    over = source.iterable if plain and source.iterable != "$d" else ""
     found: list[str] = []
     if short := reduction.short(made, loops, test.yes if test else "", over):
         found += [short, short]
@@ -153,9 +154,9 @@ def _bodies(
         found += _indexed(source, test, made, reduction)
     if source.iterable and "for " not in test.yes and reduction.lazy:
         sifted = f"filter(lambda {var}: {test.yes}, {source.iterable})"
-        if transform and "for " not in made:
+        if transform:
             sifted = f"map(lambda {var}: {made}, {sifted})"
-        if not transform or "map(" in sifted:
+        if not transform or "for " not in made:
             found.append(reduction.short("", "", "", sifted))
     return found
 
