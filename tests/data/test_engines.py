@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import subprocess
@@ -144,3 +145,11 @@ def test_a_cluster_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "RAY_ADDRESS=127.0.0.1:9: cannot join" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_only_rays_errors_are_kept_from_whoever_listens() -> None:
+    def passes(name: str, level: int) -> bool:
+        return engines._no_error(logging.LogRecord(name, level, "f", 1, "text", (), None))
+
+    assert not passes("ray.data", logging.ERROR) and passes("ray.data", logging.WARNING)
+    assert passes("codegen25.serve", logging.ERROR)

@@ -236,8 +236,11 @@ def _without_warning() -> Iterator[None]:
 
 
 def _no_error(record: logging.LogRecord) -> bool:
-    """Not what Ray prints of an error that it raises too; its log file has the traceback."""
-    return record.levelno < logging.ERROR
+    """Not what Ray prints of an error that it raises too; its log file has the traceback.
+
+    Others' records pass: whoever else listens to Ray shares the handler.
+    """
+    return record.levelno < logging.ERROR or not record.name.startswith("ray")
 
 
 ENGINES: dict[str, type[Local] | type[Ray]] = {"local": Local, "ray": Ray}
