@@ -69,8 +69,6 @@ def test_encoded_corruption_is_reversible(tokenizer: Tokenizer, text: str, seed:
 def test_token_spans_are_whole_tokens(
     tokenizer: Tokenizer, text: str, seed: int, corruption: Corruption
 ) -> None:
-    drawn = infill.corrupt(text, Random(seed), replace(corruption, tokens=True))
-    assert drawn == infill.corrupt(text, Random(seed), corruption)  # of characters by default
     borders = tokenizer.borders(text)
     assert borders == sorted(set(borders)) and {0, len(text)} == {borders[0], borders[-1]}
     corrupted = infill.corrupt(
@@ -82,6 +80,12 @@ def test_token_spans_are_whole_tokens(
         for kept, span in zip(corrupted.kept, corrupted.spans, strict=False):
             assert {at + len(kept), at + len(kept) + len(span)} <= set(borders)
             at += len(kept) + len(span)
+
+
+def test_token_spans_are_drawn(tokenizer: Tokenizer, source_texts: list[str]) -> None:
+    some = replace(ALWAYS, tokens=True)
+    drawn = infill.corrupt(source_texts[0], Random(7), some, borders=tokenizer.borders)
+    assert drawn is not None and drawn != infill.corrupt(source_texts[0], Random(7), ALWAYS)
 
 
 def test_spans_grow_to_the_borders_around_them() -> None:
@@ -320,12 +324,17 @@ def test_a_prompt_never_exceeds_its_budget(
     for layout in form.layouts:
         prompt = infill.compose(prefix, suffix, tokenizer, form, budget=budget, layout=layout)
         assert len(prompt.ids) <= budget
+        whole = infill.compose(prefix, suffix, tokenizer, form, budget=10**6, layout=layout)
+        assert not whole.cut
+        assert prompt.cut or prompt.ids == whole.ids
+        assert prompt.cut == (len(whole.ids) > budget) or layout is not infill.Layout.CAUSAL
 
 
 def test_far_ends_are_cut_at_line_borders(tokenizer: Tokenizer, form: Format) -> None:
     prefix = "".join(f"value_{i} = {i}\n" for i in range(500)) + "    here"
     suffix = "\n" + "".join(f"other_{i} = {i}\n" for i in range(500))
-    before, after = infill.fit(prefix, suffix, 200, tokenizer)
+    before, after, cut = infill.fit(prefix, suffix, 200, tokenizer)
+    assert cut
     head, tail = tokenizer.decode(before), tokenizer.decode(after)
     assert prefix.endswith(head) and head.startswith("value_")
     assert suffix.startswith(tail) and tail.endswith("\n")
@@ -335,16 +344,17 @@ def test_far_ends_are_cut_at_line_borders(tokenizer: Tokenizer, form: Format) ->
 
 def test_dense_text_far_away_does_not_starve_the_near(tokenizer: Tokenizer) -> None:
     near = "".join(f"value_{i} = {i}\n" for i in range(100))
-    before, _ = infill.fit("漢字" * 10_000 + "\n" + near, "", 300, tokenizer)
-    assert len(before) > 280 and near.endswith(tokenizer.decode(before))
+    before, _, cut = infill.fit("漢字" * 10_000 + "\n" + near, "", 300, tokenizer)
+    assert cut and len(before) > 280 and near.endswith(tokenizer.decode(before))
 
 
 def test_room_that_one_side_leaves_goes_to_the_other(tokenizer: Tokenizer) -> None:
     lines = "".join(f"value_{i} = {i}\n" for i in range(500))
-    before, after = infill.fit("x = 1\n", lines, 100, tokenizer)
+    before, after, cut = infill.fit("x = 1\n", lines, 100, tokenizer)
+    assert cut
     assert tokenizer.decode(before) == "x = 1\n" and len(after) > 80
 
 
 def test_a_single_endless_line_is_cut_inside(tokenizer: Tokenizer) -> None:
-    before, after = infill.fit("x" * 10_000_000, "", 50, tokenizer)
-    assert 0 < len(before) <= 50 and after == []
+    before, after, cut = infill.fit("x" * 10_000_000, "", 50, tokenizer)
+    assert cut and 0 < len(before) <= 50 and after == []

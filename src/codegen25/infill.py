@@ -207,7 +207,7 @@ def corrupt(
     rng: Random,
     corruption: Corruption,
     max_spans: int | None = None,
-    borders: Callable[[str], Sequence[int]] = lambda text: range(len(text) + 1),
+    borders: Callable[[str], Sequence[int]] | None = None,
 ) -> Corrupted | None:
     """Cut spans out of `text`, or return None when it stays causal.
 
@@ -219,6 +219,7 @@ def corrupt(
     most = min(corruption.max_spans, max_spans if max_spans is not None else corruption.max_spans)
     spans = draw_spans(text, rng, corruption, most)
     if corruption.tokens and spans:
+        assert borders is not None, "spans of tokens need the tokens' borders"
         spans = grown(spans, borders(text))
     return cut(text, spans) if spans else None
 
@@ -410,11 +411,12 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True)
 class Prompt:
-    """Ids to feed a model, and the ids that end its answer."""
+    """Ids to feed a model, and the ids that end its answer. `cut`: the text did not fit whole."""
 
     ids: list[int]
     ends: frozenset[int]
     layout: Layout
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -512,19 +514,20 @@ def compose(
         known = ", ".join(form.layouts)
         raise UserError(f"the model knows no {layout.value} layout; it knows {known}")
     if layout is Layout.CAUSAL:
-        return Prompt(_tail(prefix, budget, tokenizer), form.ends_of_span, layout)
+        before, whole = _tail(prefix, budget, tokenizer)
+        return Prompt(before, form.ends_of_span, layout, not whole)
     if layout in (Layout.PSM, Layout.SPM):
         assert form.fim is not None
-        before, after = fit(prefix, suffix, budget - 3, tokenizer)
+        before, after, cut = fit(prefix, suffix, budget - 3, tokenizer)
         fim = form.fim
         if layout is Layout.PSM:
             ids = [fim.prefix, *before, fim.suffix, *after, fim.middle]
         else:
             ids = [fim.prefix, fim.suffix, *after, fim.middle, *before]
-        return Prompt(ids, form.ends_of_span, layout)
+        return Prompt(ids, form.ends_of_span, layout, cut)
     assert form.span is not None
     marks = form.span
-    before, after = fit(prefix, suffix, budget - 4, tokenizer)
+    before, after, cut = fit(prefix, suffix, budget - 4, tokenizer)
     hole = [marks.end_of_text, marks.separator, marks.masks[0]]
     if layout is Layout.PLAIN:
         ids = [*before, marks.masks[0], *after, *hole]
@@ -532,10 +535,11 @@ def compose(
         if anchor is None:
             anchor = prefix.rfind("\n") + 1 if layout is Layout.ANCHORED else 0
         held, room = min(anchor, len(prefix)), budget - 4 - len(after)
-        typed = before if not held else _tail(prefix[held:], room, tokenizer)
-        anchored = _tail(prefix[:held], room - len(typed), tokenizer)
+        typed, whole = (before, True) if not held else _tail(prefix[held:], room, tokenizer)
+        anchored, all_before = _tail(prefix[:held], room - len(typed), tokenizer)
         ids = [*anchored, marks.masks[0], *after, *hole, *typed]
-    return Prompt(ids, form.ends_of_span, layout)
+        cut = cut or not (whole and all_before)
+    return Prompt(ids, form.ends_of_span, layout, cut)
 
 
 def compose_holes(
@@ -564,34 +568,45 @@ SUFFIX_SHARE = 0.3
 what comes before the cursor says more about the middle."""
 
 
-def fit(prefix: str, suffix: str, budget: int, tokenizer: Encoder) -> tuple[list[int], list[int]]:
-    """Ids of the end of `prefix` and the beginning of `suffix`, together at most `budget`."""
+Part = tuple[list[int], bool]
+"""Ids of a part of a text, and whether that is all of it."""
+
+
+def fit(
+    prefix: str, suffix: str, budget: int, tokenizer: Encoder
+) -> tuple[list[int], list[int], bool]:
+    """Ids of the end of `prefix` and the beginning of `suffix`, together at most `budget`, and
+    whether anything was cut."""
     budget = max(0, budget)
-    before, after = _tail(prefix, budget, tokenizer), _head(suffix, budget, tokenizer)
+    (before, all_before), (after, all_after) = (
+        _tail(prefix, budget, tokenizer), _head(suffix, budget, tokenizer)
+    )  # fmt: skip
     if len(before) + len(after) > budget:
-        after = _head(suffix, max(int(budget * SUFFIX_SHARE), budget - len(before)), tokenizer)
-        before = _tail(prefix, budget - len(after), tokenizer)
-    return before, after
+        room = max(int(budget * SUFFIX_SHARE), budget - len(before))
+        after, all_after = _head(suffix, room, tokenizer)
+        before, all_before = _tail(prefix, budget - len(after), tokenizer)
+    return before, after, not (all_before and all_after)
 
 
-def _tail(text: str, room: int, tokenizer: Encoder) -> list[int]:
+def _tail(text: str, room: int, tokenizer: Encoder) -> Part:
     """Ids of the end of `text`, cut at a line start if that costs less than half."""
     return _cut(text, room, tokenizer, keep_end=True)
 
 
-def _head(text: str, room: int, tokenizer: Encoder) -> list[int]:
+def _head(text: str, room: int, tokenizer: Encoder) -> Part:
     """Ids of the beginning of `text`, cut after a newline if that costs less than half."""
     return _cut(text, room, tokenizer, keep_end=False)
 
 
-def _cut(text: str, room: int, tokenizer: Encoder, *, keep_end: bool) -> list[int]:
+def _cut(text: str, room: int, tokenizer: Encoder, *, keep_end: bool) -> Part:
     if room <= 0:
-        return []
+        return [], not text
     near = tokenizer.cut(text, room, keep_end=keep_end)
     if len(near) < len(text):
         near = _snap(near, keep_end)
     ids = tokenizer.encode(near)
-    return ids[-room:] if keep_end else ids[:room]
+    whole = len(near) == len(text) and len(ids) <= room
+    return ids[-room:] if keep_end else ids[:room], whole
 
 
 def _snap(near: str, keep_end: bool) -> str:

@@ -23,16 +23,19 @@ QUEUE = 3
 
 @given(st.integers(1, 9), st.lists(st.integers(1, 12)))
 def test_what_is_taken_is_never_more_and_is_given_back(count: int, wanted: list[int]) -> None:
-    places, held = Places(count), []
+    places, held, taken = Places(count), [], 0
     for each in wanted:
-        room = count - places.taken
+        room = count - taken
         try:
             held.append(places.held(each))
             held[-1].__enter__()
         except UserError as error:
             held.pop()
             assert each > room and isinstance(error, BusyError) == (each <= count)
-        assert places.taken <= count
+        else:
+            assert each <= room
+            taken += each
+        assert places.taken == taken <= count
     for each in held:
         each.__exit__(None, None, None)
     assert places.taken == 0
@@ -43,7 +46,7 @@ def test_a_burst_is_bounded() -> None:
     service = Service(lambda: {"m": engine()}, QUEUE)
     service.load()
     served = service.default
-    most = QUEUE + served.rows
+    most = QUEUE + served.backend.rows
 
     async def burst() -> list[object]:
         asks = [Ask(f"x_{i} = ", max_tokens=4) for i in range(40)]

@@ -53,8 +53,8 @@ class Bare:
 
 def test_a_typist_needs_no_engine(engine: Engine) -> None:
     typist = Typists(Bare(engine)).of(ASK)
-    request, cut = asyncio.run(typist.asked(ASK))
-    assert not cut
+    request = asyncio.run(typist.asked(ASK))
+    assert not request.prompt.cut
     assert request.prompt.ids and request.max_tokens == 8 and typist.known(ASK) is None
 
 
@@ -69,7 +69,7 @@ def test_who_has_more_time_or_wants_more_is_the_same_typist(engine: Engine) -> N
     ]  # fmt: skip
     for other in others:
         assert everybody.of(replace(ASK, **other)) is not typist
-    request, _ = asyncio.run(typist.asked(replace(ASK, budget=0.5)))
+    request = asyncio.run(typist.asked(replace(ASK, budget=0.5)))
     assert (request.budget, request.max_tokens) == (0.5, 8)
 
 
@@ -159,8 +159,8 @@ def test_requests_of_one_typist_are_laid_out_one_after_the_other(engine: Engine)
     async def together() -> list[list[int]]:
         typist = everybody.of(asks[0])
         found = await asyncio.gather(*(typist.asked(ask) for ask in asks))
-        assert all(cut for _, cut in found)
-        return [request.prompt.ids for request, _ in found]
+        assert all(request.prompt.cut for request in found)
+        return [request.prompt.ids for request in found]
 
     for ask, ids in zip(asks, asyncio.run(together()), strict=True):
         assert f"y{ask.max_tokens - 8}\n" in engine.tokenizer.decode(ids)

@@ -101,6 +101,9 @@ class Admission:
         """Start a request, unless another computes its prompt already or memory is short."""
         request, paused = handle.request, self._paused.get(handle)
         capacity = room_of(request, self.context)
+        lower = request.priority > Priority.TYPING
+        if lower and handle.short is not None and not self.cache.fits(capacity):
+            return False  # asked again at every step, so by arithmetic first
         if paused and not self._quiet and not self.cache.spares(capacity):
             handle.short = handle.short or time.perf_counter()
             return False

@@ -159,6 +159,7 @@ class Answer:
             drafted=self.drafted,
             accepted=self.accepted,
             logprobs=tuple(self._logprobs),
+            truncated=self.request.prompt.cut,
         )
         self.handle.emit(Piece(rest, completion))
         self.handle.finish(completion)

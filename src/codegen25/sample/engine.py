@@ -83,6 +83,11 @@ class Engine(Loop):
         return cls(runner, directory.tokenizer, directory.form, folder, settings.cache_mb)
 
     @property
+    def rows(self) -> int:
+        """Answers that are computed at once."""
+        return self.runner.rows
+
+    @property
     def on_gpu(self) -> bool:
         """Whether something other than this machine's CPU computes."""
         return self.runner.device != "cpu"

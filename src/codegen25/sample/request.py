@@ -79,10 +79,10 @@ class Completion:
     """One answer. `stop_reason` is "end" when the model closed the span, "stop" when a rule had
     enough (`rule` names it), "length", "time" or "cancelled".
 
-    `tokens` counts generated ids, the end id included and those left out that spell forced text
-    alone, as of `logprobs`; `cached_tokens` those of the prompt that
-    were not computed. Times are milliseconds: `prefill_ms` up to the first token, `decode_ms` for
-    the rest.
+    `tokens` counts generated ids, the end id included, and neither it nor `logprobs` those that
+    spell forced text alone; `cached_tokens` those of the prompt that were not computed.
+    `truncated`: the text around the cursor did not fit. Times are milliseconds: `prefill_ms` up to
+    the first token, `decode_ms` for the rest.
     """
 
     text: str
@@ -96,6 +96,7 @@ class Completion:
     drafted: int = 0
     accepted: int = 0
     logprobs: tuple[TokenLogprobs, ...] = ()
+    truncated: bool = False
 
 
 @dataclass(frozen=True)

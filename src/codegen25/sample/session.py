@@ -285,8 +285,8 @@ class Typing:
         forced = b""
         if self._vocabulary is not None:
             ids, forced = heal(_end(typed), ids, self._vocabulary)
-        ids = ids[-ROOM:]  # one endless line: its beginning goes
-        return replace(anchor.prompt, ids=[*anchor.prompt.ids, *ids]), forced
+        whole = [*anchor.prompt.ids, *ids[-ROOM:]]  # of one endless line the beginning goes
+        return replace(anchor.prompt, ids=whole, cut=anchor.prompt.cut or len(ids) > ROOM), forced
 
     def _anchored(self, before: str, suffix: str, room: int) -> _Anchor:
         if room + 2 * ROOM > self.model.context:

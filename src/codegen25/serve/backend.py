@@ -18,6 +18,10 @@ class Backend(Model, Protocol):
         """See `Loop.ask`: `on_piece` is called in the event loop."""
 
     @property
+    def rows(self) -> int:
+        """Answers that are written at once."""
+
+    @property
     def requests(self) -> tuple[int, int]:
         """Requests being answered, and waiting."""
 

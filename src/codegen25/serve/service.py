@@ -26,7 +26,6 @@ from codegen25.serve.backend import Backend
 from codegen25.serve.metrics import Metrics
 from codegen25.serve.places import Places
 from codegen25.serve.refusals import UnavailableError, UnknownModelError, UnsupportedError
-from codegen25.serve.truncation import Truncated, is_cut
 from codegen25.serve.typists import Typists, front
 
 T = TypeVar("T")
@@ -48,14 +47,8 @@ class Served:
 
     def __post_init__(self) -> None:
         self.typists = Typists(self.backend)
-        self.places = Places(self.queue + self.rows)
+        self.places = Places(self.queue + self.backend.rows)
         self._scoring = asyncio.Semaphore(1)
-
-    @property
-    def rows(self) -> int:
-        """Answers that are written at once."""
-        computer = getattr(self.backend, "runner", self.backend)
-        return int(getattr(computer, "rows", 1))
 
     async def score(self, ids: Sequence[int], top: int) -> list[TokenLogprobs]:
         """Log-probabilities of every id but the first, with `top` alternatives."""
@@ -167,8 +160,8 @@ class Service:
         """See `answers`, whose places are held here by whoever asks."""
         if ask.typing and ask.n == 1 and ask.suffix is not None and ask.layout is None:
             return [await self._typed(served, ask, show)]
-        requests, cut = await asyncio.to_thread(self._requests, served.backend, ask)
-        return await self._all(served.backend, requests, show, cut=cut)
+        requests = await asyncio.to_thread(self._requests, served.backend, ask)
+        return await self._all(served.backend, requests, show)
 
     async def stream(self, served: Served, asks: Sequence[Ask]) -> AsyncIterator[tuple[int, Piece]]:
         """Each answer's index, through all questions, and its pieces as they become final.
@@ -197,22 +190,16 @@ class Service:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _all(
-        self, backend: Backend, requests: list[Request], show: Show | None, *, cut: bool
+        self, backend: Backend, requests: list[Request], show: Show | None
     ) -> list[Completion]:
-        """Answers, those to a prompt that was `cut` marked."""
-
-        def marked(completion: Completion) -> Completion:
-            return Truncated.of(completion) if cut else completion
-
         async def one(index: int, request: Request) -> Completion:
             def on_piece(piece: Piece) -> None:
                 assert show is not None
-                last = piece.completion
-                show(index, piece if last is None else replace(piece, completion=marked(last)))
+                show(index, piece)
 
             completion = await backend.ask(request, on_piece if show is not None else None)
             self.metrics.answered(completion)
-            return marked(completion)
+            return completion
 
         return await together(one(i, request) for i, request in enumerate(requests))
 
@@ -225,16 +212,15 @@ class Service:
                 show(0, Piece(known.text, known))
             self.metrics.typed_through()
             return known
-        request, cut = await typist.asked(ask)
-        [completion] = await self._all(served.backend, [request], show, cut=cut)
+        request = await typist.asked(ask)
+        [completion] = await self._all(served.backend, [request], show)
         served.typists.remember(typist, ask, completion)
         return completion
 
     # ----------------------------------------------------------------------------------- prompts
 
-    def _requests(self, backend: Backend, ask: Ask) -> tuple[list[Request], bool]:
-        """What is asked of the engine, and whether the prompt was cut."""
-        prompt, cut = self._prompt(backend, ask)
+    def _requests(self, backend: Backend, ask: Ask) -> list[Request]:
+        prompt = self._prompt(backend, ask)
         request = Request(
             prompt, ask.max_tokens, ask.sampling, stops=ask.stops,
             prefix=ask.prefix, suffix=ask.suffix or "", language=ask.language,
@@ -242,12 +228,12 @@ class Service:
             owner=ask.owner,
         )  # fmt: skip
         keys = [f"{request.key}/{i}" if i else request.key for i in range(ask.n)]
-        return [replace(request, key=key) for key in keys], cut
+        return [replace(request, key=key) for key in keys]
 
     @staticmethod
-    def _prompt(backend: Backend, ask: Ask) -> tuple[Prompt, bool]:
-        """The prompt of a question. An infill's far ends are cut to fit, which is said; what is to
-        be continued from left to right, or is given as ids, is refused when it is too long."""
+    def _prompt(backend: Backend, ask: Ask) -> Prompt:
+        """The prompt of a question. An infill's far ends are cut to fit; what is to be continued
+        from left to right, or is given as ids, is refused when it is too long."""
         room = backend.context - ask.max_tokens
         if ask.ids is not None or ask.suffix is None:
             if len(ask.prefix) > backend.context * backend.tokenizer.longest_token:
@@ -261,18 +247,17 @@ class Service:
                     f"the prompt's {len(ids)} tokens and {ask.max_tokens} to write exceed the "
                     f"model's context of {backend.context}"
                 )
-            return Prompt(ids, backend.form.ends, Layout.CAUSAL), False
+            return Prompt(ids, backend.form.ends, Layout.CAUSAL)
         if room < LEAST_ROOM:
             raise UserError(
                 f"max_tokens is {ask.max_tokens}; this model's context of {backend.context} "
                 f"leaves room for {backend.context - LEAST_ROOM}"
             )
         ahead = front(ask.extra, backend.tokenizer, min(backend.context, room) // 4)
-        prompt = backend.prompt(
+        return backend.prompt(
             ask.prefix, ask.suffix, max_tokens=max(1, ask.max_tokens), layout=ask.layout,
             front=ahead,
         )  # fmt: skip
-        return prompt, is_cut(prompt, ask.prefix, ask.suffix, ahead, backend.tokenizer)
 
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

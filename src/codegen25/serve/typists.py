@@ -8,14 +8,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from codegen25.sample.context import Snippet, render
 from codegen25.sample.context.snippet import SIMILAR
 from codegen25.sample.request import DEFAULT_MAX_TOKENS, Completion, Priority, Request
 from codegen25.sample.session import Model, Options, Typing
 from codegen25.serve.ask import Ask
-from codegen25.serve.truncation import is_cut
 from codegen25.tokenizer import Tokenizer
 
 MOST, MOST_BYTES = 256, 64 << 20
@@ -43,8 +41,6 @@ class Typist(Typing):
         super().__init__(model, options)
         self.held = 0
         """Bytes that it is known to hold."""
-        self.cut = False
-        """Whether the prompt is less than the whole text around the cursor."""
         self._files, self._ids = files, list[int]()
         self._lock = threading.Lock()
 
@@ -58,11 +54,8 @@ class Typist(Typing):
         """What is left of an earlier answer that the typing agrees with."""
         return self.recall(ask.prefix, ask.suffix or "", ask.max_tokens)
 
-    async def asked(self, ask: Ask) -> tuple[Request, bool]:
-        """What is asked at a cursor, and whether the text around it was cut.
-
-        What takes longer than a key is laid out in a thread.
-        """
+    async def asked(self, ask: Ask) -> Request:
+        """What is asked at a cursor. What takes longer than a key is laid out in a thread."""
         near = self.near(ask.prefix, ask.suffix or "", _room(ask, self.model))
         if near and self._lock.acquire(blocking=False):
             try:
@@ -71,22 +64,17 @@ class Typist(Typing):
                 self._lock.release()
         return await asyncio.to_thread(self._made_in_turn, ask)
 
-    def _made_in_turn(self, ask: Ask) -> tuple[Request, bool]:
+    def _made_in_turn(self, ask: Ask) -> Request:
         with self._lock:
             return self._made(ask)
 
-    def _made(self, ask: Ask) -> tuple[Request, bool]:
+    def _made(self, ask: Ask) -> Request:
         priority = Priority.TYPING if ask.max_tokens else Priority.WARM
         room = _room(ask, self.model)
         request = self.request(ask.prefix, ask.suffix or "", priority, max_tokens=room)
         if ask.max_tokens == 0:
             request = replace(request, max_tokens=0, forced=b"")
-        return replace(request, budget=ask.budget), self.cut
-
-    def _anchored(self, before: str, suffix: str, room: int) -> Any:
-        anchor = super()._anchored(before, suffix, room)
-        self.cut = is_cut(anchor.prompt, before, suffix, self._ids, self.model.tokenizer)
-        return anchor
+        return replace(request, budget=ask.budget)
 
     def _front(self, prefix: str, suffix: str) -> list[int]:
         if self._files:

@@ -60,6 +60,7 @@ class Answer:
             rule=self._rule or self._stopper.reason,
             cached_tokens=self._cached,
             logprobs=tuple(self._logprobs),
+            truncated=self.request.prompt.cut,
         )
         if self._on_piece is not None:
             self._on_piece(Piece(rest, completion))

@@ -8,7 +8,6 @@ from typing import Any
 from codegen25.sample.request import Completion
 from codegen25.serve.ask import Ask
 from codegen25.serve.service import Served
-from codegen25.serve.truncation import Truncated
 
 
 def piece(text: str, index: int) -> dict[str, Any]:
@@ -30,7 +29,7 @@ def answer(served: Served, ask: Ask, completion: Completion, index: int) -> dict
         "tokens_predicted": completion.tokens,
         "tokens_evaluated": completion.prompt_tokens,
         "tokens_cached": completion.cached_tokens,
-        "truncated": isinstance(completion, Truncated),
+        "truncated": completion.truncated,
         "stop_type": kind,
         "stopping_word": words[0] if kind == "word" and len(words) == 1 else "",
         "stop_rule": completion.rule,

@@ -27,7 +27,7 @@ async def props(request: Request) -> Response:
         "default_layout": layouts[0],
         "build_info": f"codegen25 {__version__}",
         "default_generation_settings": {"n_ctx": served.backend.context},
-        "total_slots": served.rows,
+        "total_slots": served.backend.rows,
     })  # fmt: skip
 
 
@@ -38,6 +38,6 @@ async def slots(request: Request) -> Response:
     busy = served.backend.requests[0]
     found: list[dict[str, Any]] = [
         {"id": i, "n_ctx": served.backend.context, "is_processing": i < busy}
-        for i in range(served.rows)
+        for i in range(served.backend.rows)
     ]
     return reply(found)
