@@ -21,11 +21,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from codegen25 import settings
+from codegen25.bench.table import conditions as machine
 from codegen25.config import read_json
 from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
@@ -241,12 +241,14 @@ def shown(rate: Rate, measure: str, sign: str = "") -> str:
 def conditions(asked: Asked, found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     """What the numbers depend on."""
     run = next(iter(found.values()))[0]
+    made = machine(("torch", "tokenizers"))
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     return (
-        f"{datetime.now(UTC).date()}; {run['parameters'] / 1e6:.2f} million parameters, "
+        f"{datetime.now(UTC).date()}; {made['machine']}, Python {made['python']}, {versions}; "
+        f"{run['parameters'] / 1e6:.2f} million parameters, "
         f"{run['steps']:,.0f} steps, {asked.positions:,} positions; seeds 0 to "
         f"{len(next(iter(found.values()))) - 1}, 95 % intervals over them (Student's t), "
-        f"differences of the same seed; corpus {TextShard(asked.corpus).sha256[:12]}, torch "
-        f"{version('torch')}."
+        f"differences of the same seed; corpus {TextShard(asked.corpus).sha256[:12]}."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ class Log:
         """Take over the file's entries up to `step`; those of steps to be done again go."""
         if self.path.exists():
             self.entries = [entry for entry in read(self.path) if entry["step"] <= step]
-        _replace(self.path, self.entries)
+        staging = self.path.with_name(f".{LOG}.new")
+        staging.write_text("".join(json.dumps(entry) + "\n" for entry in self.entries))
+        staging.replace(self.path)
         self._written = len(self.entries)
 
     @property
@@ -81,18 +84,15 @@ class Board:
 
 
 def note(path: Path, entry: Mapping[str, Any]) -> None:
-    """Add an entry about a step to a log, of a run that may be under way: one line, at the end."""
-    with path.open("r+b") as file:
-        whole = file.read().rfind(b"\n") + 1
-        file.truncate(whole)  # of a last line that was cut off nothing can be read
-    with path.open("a") as log:
-        log.write(json.dumps({**entry, NOTE: True}) + "\n")
+    """Add an entry about a step to a log, of a run that may be under way: one line, at the end.
 
-
-def _replace(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
-    staging = path.with_name(f".{LOG}.new")
-    staging.write_text("".join(json.dumps(dict(entry)) + "\n" for entry in entries))
-    staging.replace(path)
+    A last line that was cut off is of a run that ended; nothing can be read of it, and it goes.
+    """
+    raw = path.read_bytes()
+    if not raw.endswith(b"\n"):
+        os.truncate(path, raw.rfind(b"\n") + 1)
+    with path.open("a") as file:
+        file.write(json.dumps({**entry, NOTE: True}) + "\n")
 
 
 def read(path: Path) -> list[dict[str, Any]]:
