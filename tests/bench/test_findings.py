@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import json
 import sys
 from collections.abc import Callable
@@ -17,8 +17,11 @@ from codegen25.train.loop import Trainer
 from codegen25.train.recipe import Recipe
 from conftest import ROOT, shared
 
-sys.path.append(str(ROOT / "benchmarks"))
-findings: Any = importlib.import_module("findings")
+spec = importlib.util.spec_from_file_location("findings", ROOT / "benchmarks/findings.py")
+assert spec is not None and spec.loader is not None
+findings: Any = importlib.util.module_from_spec(spec)
+sys.modules["findings"] = findings  # dataclasses look their module up
+spec.loader.exec_module(findings)
 
 NOWHERE = {"corpus": "'c'", "tokenizer": "'t'"}
 SMALL = {

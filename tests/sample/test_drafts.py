@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +14,10 @@ from codegen25.sample.request import Completion, Request
 from codegen25.sample.runner import Run
 from codegen25.sample.stopping import Stops
 
-TEXT = Path(__file__).read_text()
+TEXT = "\n\n".join(
+    f"def area_{i}(width, height):\n    return width * height + {i}\n" for i in range(40)
+)
+"""What repeats itself, and not quite."""
 
 
 class Open(Gate):

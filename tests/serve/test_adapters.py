@@ -39,7 +39,9 @@ INFILL = {"prompt": PREFIX, "suffix": SUFFIX, "max_tokens": 12, "temperature": 0
 
 
 def openai(client: httpx.Client, name: str) -> str:
-    return asked(client, "/v1/completions", {**INFILL, "model": name})["choices"][0]["text"]
+    answer = asked(client, "/v1/completions", {**INFILL, "model": name})
+    assert answer["model"] == name
+    return answer["choices"][0]["text"]
 
 
 def copilot(client: httpx.Client, name: str) -> str:
@@ -55,6 +57,7 @@ def tabby(client: httpx.Client, name: str) -> str:
 
 def mistral(client: httpx.Client, name: str) -> str:
     answer = asked(client, "/v1/fim/completions", {**INFILL, "model": name})
+    assert answer["model"] == name
     return answer["choices"][0]["message"]["content"]
 
 

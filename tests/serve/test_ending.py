@@ -100,9 +100,8 @@ def test_what_is_short_is_answered_whole(tmp_path: Path) -> None:
         whole = server.ask("/v1/completions", max_tokens=20)
         time.sleep(0.1)
         server.end()
-        begun = time.monotonic()
         *pieces, last = data(first + rest(stream))
-        assert last == "[DONE]" and time.monotonic() - begun > 0.2
+        assert last == "[DONE]"
         assert json.loads(pieces[-1])["choices"][0]["finish_reason"] == "length"
         assert '"completion_tokens":20' in rest(whole)
         assert server.process.wait(20) == 0
@@ -112,7 +111,7 @@ def test_what_is_short_is_answered_whole(tmp_path: Path) -> None:
 
 
 def test_what_is_long_is_told_that_the_server_ends(tmp_path: Path) -> None:
-    long = {"max_tokens": 400, "options": {"num_predict": 400, "temperature": 1}}
+    long = {"max_tokens": 400, "options": {"num_predict": 400, "temperature": 1, "seed": 1}}
     with running(slow(0.5), tmp_path) as server:
         events = server.ask("/v1/completions", stream=True, **long)
         lines = server.ask("/api/generate", **long)
@@ -122,9 +121,8 @@ def test_what_is_long_is_told_that_the_server_ends(tmp_path: Path) -> None:
         )
         time.sleep(0.1)
         server.end()
-        begun = time.monotonic()
         *pieces, last = data(started[0] + rest(events))
-        assert pieces and "[DONE]" not in pieces
+        assert 0 < len(pieces) < 400 and "[DONE]" not in pieces
         assert json.loads(last)["error"] == {
             "message": "the server ends", "type": "unavailable_error", "param": None, "code": 503
         }  # fmt: skip
@@ -135,7 +133,6 @@ def test_what_is_long_is_told_that_the_server_ends(tmp_path: Path) -> None:
         assert json.loads(body)["error"]["message"] == "the server ends"
         assert '{"error":"the server ends"}' in rest(ollama)
         assert server.process.wait(20) == 0
-        assert time.monotonic() - begun < 7  # of 8 seconds that the answers would have taken
         assert "Traceback" not in server.log.read_text()
 
 

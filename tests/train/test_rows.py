@@ -113,6 +113,21 @@ def test_a_share_of_the_answers_opens_with_the_alias(
     assert shares[1.0] == 1
 
 
+def test_spans_of_tokens_end_where_tokens_do(shard: TextShard, tokenizer: Tokenizer) -> None:
+    rows = Rows(shard, tokenizer, LENGTH, Corruption(rate=1.0, tokens=True), seed=1)
+    found = 0
+    for row in range(len(rows)):
+        for corrupted, _ in rows.corrupted(row, 0):
+            if corrupted is None:
+                continue
+            borders, at = set(tokenizer.borders(restore(corrupted))), 0
+            for kept, span in zip(corrupted.kept, corrupted.spans, strict=False):
+                assert {at + len(kept), at + len(kept) + len(span)} <= borders
+                at += len(kept) + len(span)
+                found += 1
+    assert found > 20
+
+
 def test_corruption_is_a_function_of_seed_epoch_and_row(rows: Rows) -> None:
     assert rows.ids(3, epoch=0) == rows.ids(3, epoch=0)
     assert [rows.ids(i, 0) for i in range(9)] != [rows.ids(i, 1) for i in range(9)]

@@ -34,6 +34,7 @@ from codegen25.data.sources.exercises.naming import names, put
 from codegen25.data.sources.exercises.render import compiled, plain
 from codegen25.errors import UserError
 from codegen25.train.pairs import mined
+from conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +209,7 @@ def test_the_pipeline_keeps_nearly_all(tmp_path: Path) -> None:
 
 
 def test_the_recipe_is_one() -> None:
-    recipe = load(Path("recipes/data/exercises.toml"))
+    recipe = load(ROOT / "recipes/data/exercises.toml")
     assert isinstance(from_table(recipe.sources[0]), Exercises)
 
 
