@@ -50,13 +50,17 @@ def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) ->
     config = directory.config
     dtype = dtype or (torch.float32 if device == "cpu" else None)
     _require_memory(folder, config, dtype, device)
-    model = empty_model(config)
-    state = read_tensors(folder, config, device, dtype)
+    model = fill(empty_model(config), read_tensors(folder, config, device, dtype))
+    return Checkpoint(model, directory.tokenizer, directory.form, folder)
+
+
+def fill(model: Llama, state: Mapping[str, Tensor]) -> Llama:
+    """An empty model with its tensors, for evaluation only."""
     model.load_state_dict(state, assign=True, strict=False)
-    if config.tie_word_embeddings:
+    if model.config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
     model.requires_grad_(False)
-    return Checkpoint(model.eval(), directory.tokenizer, directory.form, folder)
+    return model.eval()
 
 
 def empty_model(config: ModelConfig) -> Llama:
@@ -102,18 +106,29 @@ def config_json(config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) -
 
 
 def read_tensors(
-    folder: Path, config: ModelConfig, device: str, dtype: torch.dtype | None
+    folder: Path,
+    config: ModelConfig,
+    device: str,
+    dtype: torch.dtype | None,
+    change: Callable[[str, Tensor], Mapping[str, Tensor]] | None = None,
 ) -> dict[str, Tensor]:
-    """All tensors of a directory, each checked against the configuration."""
+    """All tensors of a directory, each checked against the configuration.
+
+    `change` says, one by one and before they go to the device, what is kept of each.
+    """
     state: dict[str, Tensor] = {}
+    found: set[str] = set()
     expected = config.tensors()
     for path in weight_files(folder):
         with opened(path, "pt") as file:
             require_known(path, file, expected)
             for name in expected.keys() & set(file.keys()):
                 tensor = file.get_tensor(name)
-                state[name] = tensor.to(device=device, dtype=dtype or tensor.dtype)
-    require_all(folder, expected, state)
+                tensor = tensor.to(dtype or tensor.dtype)
+                kept = {name: tensor} if change is None else change(name, tensor)
+                state |= {name: part.to(device) for name, part in kept.items()}
+                found.add(name)
+    require_all(folder, expected, found)
     return state
 
 

@@ -47,7 +47,8 @@ Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token ev
 TopP = Annotated[float, typer.Option(help="Draw from the smallest set of this probability.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same answer.")]
 Weights = Annotated[
-    str, typer.Option(help="On a CPU: int8, int4 or float32; auto is int8.", metavar="KIND")
+    str,
+    typer.Option(help="int8, int4, float32; fp8 on a GPU. auto: int8 on a CPU.", metavar="KIND"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -669,10 +670,18 @@ def bench_latency(
     memory: Annotated[
         bool, typer.Option("--memory", help="Instead: the most memory of each --shape ('7b int4').")
     ] = False,
+    device: Annotated[str, typer.Option(help="cpu, or cuda: ours by torch there.")] = "cpu",
 ) -> None:
     """Milliseconds of a long prompt and a few new tokens, beside the peers and the floor."""
     from codegen25.bench import latency
 
+    if device != "cpu":
+        from codegen25.bench import gpu_latency
+
+        if memory or contexts or peers:
+            raise UserError(f"--device {device} goes with --shape, --context, --batch, --new only")
+        gpu_latency.run(shapes or ["7b"], context, batch, new or latency.NEW, rounds, device)
+        return
     if memory:
         latency.run_memory(shapes or ["default", "97m"], threads)
         return

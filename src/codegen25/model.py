@@ -118,6 +118,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     if t == s:
         return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    if t > 1 and query.is_cuda:  # a form that Flash attention knows
+        from torch.nn.attention.bias import causal_lower_right
+
+        return F.scaled_dot_product_attention(query, key, value, causal_lower_right(t, s))
     if t > 1:
         mask = torch.ones(t, s, dtype=torch.bool, device=query.device).tril(s - t)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)

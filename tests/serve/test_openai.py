@@ -8,6 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from codegen25.directory import Directory
+from codegen25.models import resolve
 from codegen25.sample.request import TokenLogprobs
 from codegen25.serve.accepted import Accepted, listed
 from codegen25.serve.service import Served
@@ -272,3 +274,14 @@ def test_sentinels_in_text_are_text(client: httpx.Client, server: Running) -> No
     ids = server.engine.prompt("s = '<mask_1>'  # ", "<eom>\n", max_tokens=24).ids
     assert sum(i in specials for i in ids) == 2  # the two that the layout itself has
     assert answer["usage"]["prompt_tokens"] == len(ids)
+
+
+def test_the_end_of_a_span_ends_what_has_none_too(client: httpx.Client) -> None:
+    form = Directory.read(resolve("default")).form
+    assert form.span is not None
+    body = {
+        "prompt": "x = 1\n", "max_tokens": 8, "temperature": 0,
+        "logit_bias": {str(form.span.end_of_middle): 100},
+    }  # fmt: skip
+    choice = client.post("/v1/completions", json=body).json()["choices"][0]
+    assert (choice["text"], choice["stop_reason"]) == ("", "end")

@@ -16,28 +16,32 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from codegen25.bench import roofline, shapes
 from codegen25.bench.elsewhere import answer
 from codegen25.bench.engines.peers import PEERS as ALL_PEERS
 from codegen25.bench.engines.peers import NotRun, Running, start
+from codegen25.bench.latency_rows import (
+    Ours,
+    Timed,
+    floor_row,
+    prompts_of,
+    row_of,
+    times_of,
+)
 from codegen25.bench.table import Row, conditions, markdown
-from codegen25.config import ModelConfig
 from codegen25.directory import Directory
 from codegen25.errors import UserError
 from codegen25.infill import Format, Layout, Prompt
 from codegen25.models import resolve
-from codegen25.sample.engine import Engine, Settings
+from codegen25.sample.engine import Engine
 from codegen25.sample.native.runner import NativeKeys, NativeRunner
 from codegen25.sample.options import Sampling
-from codegen25.sample.request import Priority, Request
+from codegen25.sample.request import Request
 from codegen25.weights import Weights
 
 OURS = {"ours int8": "int8", "ours int4": "int4", "ours float32": "float32"}
@@ -50,34 +54,6 @@ STEPS = 32
 """Steps that are timed at each length of a prompt."""
 SPARE = 300
 """Megabytes that ours may take beside its weights and its cache."""
-
-
-class Timed(Protocol):
-    """An engine that writes `new` tokens after each prompt and says how many ms it took."""
-
-    def generate(self, prompts: Sequence[Sequence[int]], new: int) -> dict[str, Any]: ...
-
-
-class Ours:
-    """Our engine as a peer."""
-
-    def __init__(self, folder: Path, kind: str, threads: int) -> None:
-        self.engine = Engine.load(folder, Settings("cpu", kind, threads))
-        self.end = frozenset([self.engine.runner.config.vocab_size])
-
-    def generate(self, prompts: Sequence[Sequence[int]], new: int) -> dict[str, Any]:
-        """Like `peers.Running.generate`; also the `step_ms` of the prompt that is read last."""
-        self.engine.cache.clear()
-        begun = time.perf_counter()
-        handles = [self.engine.submit(self._request(ids, new)) for ids in prompts]
-        answers = [self.engine.wait(handle) for handle in handles]
-        ms = 1000 * (time.perf_counter() - begun)
-        last = max(answers, key=lambda each: each.prefill_ms)
-        return {"ms": ms, "step_ms": last.decode_ms / max(1, new - 1)}
-
-    def _request(self, ids: Sequence[int], new: int) -> Request:
-        prompt = Prompt(list(ids), self.end, Layout.CAUSAL)
-        return Request(prompt, new, Sampling(), priority=Priority.BATCH)
 
 
 def run(
@@ -117,10 +93,10 @@ def table(
     config = shapes.named(shape)
     with ExitStack() as stack:
         engines = _engines(stack, shape, tuple(OURS), peers, peers_python, threads, context)
-        prompts = _prompts(config, context, batch)
-        times = _times(engines, prompts, new, rounds)
-    rows: list[Row] = [_floor(floor, config, context, batch, new)]
-    rows += [_row(name, engine, times.get(name, {}), new) for name, engine in engines.items()]
+        prompts = prompts_of(config, context, batch)
+        times = times_of(engines, prompts, new, rounds)
+    rows: list[Row] = [floor_row(floor, config, context, batch, new)]
+    rows += [row_of(name, engine, times.get(name, {}), new) for name, engine in engines.items()]
     return rows
 
 
@@ -134,7 +110,7 @@ def by_context(
         engines = _engines(
             stack, shape, ("ours int8",), peers, peers_python, threads, max(contexts)
         )
-        prompts = {context: _prompts(config, context, batch) for context in contexts}
+        prompts = {context: prompts_of(config, context, batch) for context in contexts}
         found = _by_context(engines, prompts, rounds)
     rows: list[Row] = []
     for context in contexts:
@@ -250,7 +226,7 @@ def footprint(model: str, kind: str, threads: int, prompt: int = 256) -> dict[st
     config = runner.config
     bound = runner.bytes_of(config.max_position_embeddings)
     engine = Engine(runner, tokenizer, form, Path(model), -(-bound // 1_000_000))
-    ids = _prompts(config, min(prompt, config.max_position_embeddings // 2), 1)[0]
+    ids = prompts_of(config, min(prompt, config.max_position_embeddings // 2), 1)[0]
     end = frozenset([config.vocab_size])
     done = engine.wait(engine.submit(Request(Prompt(ids, end, Layout.CAUSAL), 17, Sampling())))
     held = [slot.keys for slot in engine.cache.slots]
@@ -292,7 +268,9 @@ def _engines(
     work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     folder = work / shape
     shapes.write(folder, shapes.named(shape))
-    engines: dict[str, Timed | str] = {name: Ours(folder, OURS[name], threads) for name in ours}
+    engines: dict[str, Timed | str] = {
+        name: Ours.load(folder, OURS[name], threads) for name in ours
+    }
     for name in peers:
         engines[name] = _started(stack, name, folder, work, peers_python, threads, context)
     return engines
@@ -308,57 +286,6 @@ def _started(
         )
     except NotRun as reason:
         return str(reason)
-
-
-def _prompts(config: ModelConfig, context: int, batch: int) -> list[list[int]]:
-    rng = np.random.default_rng(0)
-    return [rng.integers(0, config.vocab_size // 2, context).tolist() for _ in range(batch)]
-
-
-def _times(
-    engines: dict[str, Timed | str], prompts: list[list[int]], new: Sequence[int], rounds: int
-) -> dict[str, dict[int, list[float]]]:
-    times: dict[str, dict[int, list[float]]] = {}
-    for round_ in range(rounds + 1):
-        for name, engine in engines.items():
-            if isinstance(engine, str):
-                continue
-            try:
-                if not round_:  # unmeasured: pages, caches and code are warm after it
-                    engine.generate([ids[:64] for ids in prompts], 4)
-                    continue
-                for count in new:
-                    ms = engine.generate(prompts, count)["ms"]
-                    times.setdefault(name, {}).setdefault(count, []).append(ms)
-            except NotRun as reason:
-                engines[name] = str(reason)
-    return times
-
-
-def _floor(
-    floor: roofline.Roofline, config: ModelConfig, context: int, batch: int, new: Sequence[int]
-) -> dict[str, Any]:
-    prefill, step = floor.prefill(config, context, batch), floor.step(config, context, batch)
-    cells = {_column(count): 1000 * (prefill + (count - 1) * step) for count in new}
-    return {"engine": "floor", **cells, "a step, ms": 1000 * step}
-
-
-def _row(
-    name: str, engine: Timed | str, times: dict[int, list[float]], new: Sequence[int]
-) -> dict[str, Any]:
-    if not times:
-        reason = engine if isinstance(engine, str) else "no time"
-        empty = dict.fromkeys(map(_column, new), "")
-        return {"engine": f"{name} (not run: {reason})", **empty, "a step, ms": ""}
-    medians = {count: statistics.median(each) for count, each in times.items()}
-    first, last = min(new), max(new)
-    step = (medians[last] - medians[first]) / max(1, last - first) if last in medians else ""
-    cells: dict[str, Any] = {_column(count): medians.get(count, "") for count in new}
-    return {"engine": name, **cells, "a step, ms": step}
-
-
-def _column(count: int) -> str:
-    return f"{count} new, ms" if count > 1 else "1 new token, ms"
 
 
 if __name__ == "__main__":

@@ -46,9 +46,9 @@ SCORED = 64
 class Settings:
     """How an engine computes.
 
-    `kind` is the number type of the weights: int8, int4 or float32 by our kernels; "auto" takes
-    int8 on a CPU and what is stored elsewhere. `threads` 0 is all; `cache_mb`, the memory for keys
-    and values, 0 is by what is free.
+    `kind` is the number type of the weights: int8, int4 or float32 by our kernels, int8 or fp8 by
+    torch on a GPU; "auto" takes int8 on a CPU and what is stored elsewhere. `threads` 0 is all;
+    `cache_mb`, the memory for keys and values, 0 is by what is free.
     """
 
     device: str = "auto"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 from codegen25 import memory
 from codegen25.directory import Directory
@@ -11,35 +12,44 @@ from codegen25.sample.native.build import MissingError
 from codegen25.sample.runner import Runner
 from codegen25.weights import Weights
 
-KINDS = ("int8", "int4", "float32")
+KINDS = ("int8", "int4", "fp8", "float32")
 _BYTES = {"int8": 1.07, "int4": 0.63, "float32": 4.0}
 log = logging.getLogger(__name__)
 
 
 def runner_for(directory: Directory, device: str, kind: str, threads: int) -> Runner:
-    """A runner for a model directory on a device ("auto", "cpu", "cuda", …)."""
+    """A runner for a model directory on a device ("auto", "cpu", "cuda", …).
+
+    Under `torchrun` the model is cut over its processes; only the first one returns.
+    """
     if kind not in ("auto", *KINDS):
         raise UserError(f"weights {kind!r} are unknown; they are auto, {', '.join(KINDS)}")
-    if device == "cpu" or (device == "auto" and not _has_gpu()):
+    several = processes()[1] > 1
+    if device == "auto":
+        device = "cuda" if _has_gpu() else "cpu"
+    if device == "cpu" and kind == "fp8":
+        raise UserError("fp8 weights are for GPUs; use int8 or int4 on a CPU")
+    if device == "cpu" and not several:
         try:
             return _native(directory, "int8" if kind == "auto" else kind, threads)
         except MissingError as reason:
             if kind.startswith("int"):
                 raise UserError(f"{kind} weights need our kernels: {reason}") from reason
             log.info("no kernels (%s): computing with torch", reason)
-        device = "cpu"
-    elif kind.startswith("int"):
-        raise UserError(f"{kind} weights are for CPUs; leave the weights out on {device}")
-    import torch
+    elif kind == "int4":
+        raise UserError(
+            f"int4 weights are for CPUs; use int8, or leave the weights out on {device}"
+        )
+    from codegen25.sample import torch_load
 
-    from codegen25 import checkpoint
-    from codegen25.device import choose
-    from codegen25.sample.torch_runner import TorchRunner
+    if several:
+        return torch_load.among_several(directory, device, kind, threads)
+    return torch_load.alone(directory, device, kind, threads)
 
-    dtype = torch.float32 if kind == "float32" else None
-    if threads:
-        torch.set_num_threads(threads)
-    return TorchRunner(checkpoint.load(directory.folder, choose(device), dtype).model)
+
+def processes() -> tuple[int, int]:
+    """This process's number, and how many `torchrun` has started to hold a model together."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _native(directory: Directory, kind: str, threads: int) -> Runner:

@@ -1,14 +1,15 @@
 """A model computed by torch: any device, no compiler needed.
 
-A sequence alone is mostly computed with shapes of its own. From a few on, every answer's next
-token is taken in one step of fixed shape over all rows, idle ones included, which a GPU replays as
-a graph.
+A chunk of a prompt is computed with a shape of its own. Answers' next tokens are taken together in
+a step over the rows around them, idle ones included: a GPU replays its few shapes as graphs.
 """
 
 from __future__ import annotations
 
 import gc
+import heapq
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,9 +22,44 @@ from codegen25.sample.runner import Keys, Run
 ROWS = 32
 MOST_BYTES = 4 << 30
 """All rows' keys and values take at most this on a CPU."""
-FEW, LITTLE = 4, 1 << 30
-"""From so many rows on a step of all of them is worth it; on a GPU that replays it, from one on
-where all rows together take at most so many bytes, which each step reads."""
+FEW = 4
+"""From so many answers on a step over rows is worth it; on a GPU that replays it, from one on."""
+LEAST_COLUMNS, MOST_GRAPHS = 256, 64
+
+
+class Part(NamedTuple):
+    """A run by its row's number: `ids` follow its first `start` tokens."""
+
+    row: int
+    start: int
+    wanted: int
+    ids: Sequence[int]
+
+    @property
+    def single(self) -> bool:
+        """Whether it is an answer's next token."""
+        return len(self.ids) == self.wanted == 1
+
+
+class Window(NamedTuple):
+    """The rows `first` to `end` of the slots, and their first `columns` places."""
+
+    first: int
+    end: int
+    columns: int
+
+    @classmethod
+    def around(cls, parts: Sequence[Part], rows: int, capacity: int) -> Window:
+        """The smallest that holds all parts, of few shapes: sizes are powers of two, and rows
+        begin at a multiple of their count."""
+        numbers, size = [part.row for part in parts], 1
+        while min(numbers) // size != max(numbers) // size:
+            size *= 2
+        columns, needed = LEAST_COLUMNS, 1 + max(part.start for part in parts)
+        while columns < needed:
+            columns *= 2
+        first = min(numbers) // size * size
+        return cls(first, min(first + size, rows), min(columns, capacity))
 
 
 class _Slots(Cache):
@@ -33,19 +69,29 @@ class _Slots(Cache):
         super().__init__(config, rows, capacity, like)
         self.store.zero_()  # what is masked is multiplied by zero, and must be a number
         self.at = torch.zeros(rows, dtype=torch.long, device=like.device)
-        self._rows = torch.arange(rows, device=like.device)
-        self._columns = torch.arange(capacity, device=like.device)
+
+
+class _View(Cache):
+    """A window of the slots; each of its rows takes one more token, where that row stands."""
+
+    def __init__(self, slots: _Slots, window: Window) -> None:
+        first, end, columns = window
+        self.store, self.length = slots.store[:, :, first:end], 0
+        self.at = slots.at[first:end]
+        self._rows = torch.arange(end - first, device=self.at.device)
+        self._columns = torch.arange(columns, device=self.at.device)
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store one token a row; all of the layer's capacity comes back."""
+        """Store one token a row; the window's places come back."""
         keys, values = self.store[layer]
         keys[self._rows, :, self.at] = key[:, :, 0]
         values[self._rows, :, self.at] = value[:, :, 0]
-        return keys, values
+        columns = len(self._columns)
+        return keys[:, :, :columns], values[:, :, :columns]
 
     @property
     def mask(self) -> Tensor:
-        """What each row sees, (rows, 1, 1, capacity)."""
+        """What each row sees, (rows, 1, 1, columns)."""
         return (self._columns <= self.at[:, None])[:, None, None]
 
 
@@ -63,7 +109,7 @@ class TorchKeys(Keys):
         self._runner, self.row, self.capacity = runner, row, runner.capacity
 
     def __del__(self) -> None:
-        self._runner.free.append(self.row)
+        heapq.heappush(self._runner.free, self.row)
 
     @property
     def bytes(self) -> int:
@@ -71,8 +117,15 @@ class TorchKeys(Keys):
 
     def copy(self, source: Keys, length: int) -> None:
         assert isinstance(source, TorchKeys)
-        store = self._runner.slots.store
-        store[:, :, self.row, :, :length] = store[:, :, source.row, :, :length]
+        self._runner.copy(self.row, source.row, length)
+
+
+class _Graph(NamedTuple):
+    """A step as a GPU replays it, what it writes, and what it reads besides the weights."""
+
+    graph: torch.cuda.CUDAGraph
+    logits: Tensor
+    view: _View
 
 
 class TorchRunner:
@@ -88,80 +141,104 @@ class TorchRunner:
         self.rows = rows or self._affordable(weight)
         self.most_bytes = self.rows * self._row_bytes.store.nbytes
         self.free: list[int] = []
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._graph_logits: Tensor | None = None
+        self._graphs: dict[Window, _Graph] = {}
 
     @property
     def name(self) -> str:
         return f"{self.kind} torch {torch.__version__}, {self._device}"
 
+    # ------------------------------------------------------------------------ asked by the engine
+
     def take(self, bound: int) -> None:
         """Take the memory of as many rows as `bound` bytes hold, at least one, and of one more:
         a copy is made before its source is given up."""
-        self.rows = max(1, min(self.rows, bound // self._row_bytes.store.nbytes))
-        self.free = list(range(self.rows + 1))
-        weight = self.model.model.embed_tokens.weight
-        self.slots = _Slots(self.config, self.rows + 1, self.capacity, weight)
-        self._ids = torch.zeros(self.rows + 1, 1, dtype=torch.long, device=self._device)
-        little = self.device == "cuda" and self.slots.store.nbytes <= LITTLE
-        self._few = 1 if little else FEW
+        self.begin(max(1, min(self.rows, bound // self._row_bytes.store.nbytes)))
 
     def allocate(self, capacity: int) -> TorchKeys:
         if not self.free:
             gc.collect()  # an error's traceback may hold rows that nobody uses
         if not self.free:
             raise MemoryError("all rows are in use")
-        row = self.free.pop()
-        self.slots.store[:, :, row].zero_()  # what is masked must be a number
+        row = heapq.heappop(self.free)  # the lowest: answers stand side by side
+        self.clear(row)
         return TorchKeys(self, row)
 
     def bytes_of(self, capacity: int) -> int:
         return self._row_bytes.store.nbytes
 
-    @torch.inference_mode()
     def forward(self, runs: Sequence[Run]) -> np.ndarray:
-        single = [i for i, run in enumerate(runs) if len(run.ids) == run.wanted == 1]
-        together = set(single if len(single) >= self._few else ())
-        logits: list[Tensor | None] = [
-            None if i in together else self._alone(run) for i, run in enumerate(runs)
-        ]
-        if together:
-            rows = self._step([runs[i] for i in sorted(together)])
-            for i, row in zip(sorted(together), rows, strict=True):
-                logits[i] = row[None]
-        return torch.cat([each for each in logits if each is not None]).float().cpu().numpy()
-
-    def _alone(self, run: Run) -> Tensor:
-        assert isinstance(run.keys, TorchKeys)
-        cache = _One(self.slots, run.keys.row, run.start)
-        hidden = self.model.hidden(torch.tensor([list(run.ids)], device=self._device), cache)
-        return self.model.lm_head(hidden[0, len(run.ids) - run.wanted :])
-
-    def _step(self, runs: Sequence[Run]) -> Tensor:
-        rows = []
+        parts = []
         for run in runs:
             assert isinstance(run.keys, TorchKeys)
-            rows.append(run.keys.row)
-        self._ids.zero_()
-        self._ids[rows, 0] = torch.tensor([run.ids[0] for run in runs], device=self._device)
+            parts.append(Part(run.keys.row, run.start, run.wanted, run.ids))
+        return self.compute(parts).float().cpu().numpy()
+
+    # ----------------------------------------------------- what every process does, see `parallel`
+
+    def begin(self, rows: int) -> None:
+        """Take the memory of `rows` and one."""
+        self.rows = rows
+        self.free = list(range(rows + 1))
+        weight = self.model.model.embed_tokens.weight
+        self.slots = _Slots(self.model.config, rows + 1, self.capacity, weight)
+        self._ids = torch.zeros(rows + 1, 1, dtype=torch.long, device=self._device)
+
+    def clear(self, row: int) -> None:
+        """Make a row's keys and values numbers: what is masked is multiplied by zero."""
+        self.slots.store[:, :, row].zero_()
+
+    def copy(self, row: int, source: int, length: int) -> None:
+        """Take over the first `length` tokens of another row."""
+        store = self.slots.store
+        store[:, :, row, :, :length] = store[:, :, source, :, :length]
+
+    @torch.inference_mode()
+    def compute(self, parts: Sequence[Part]) -> Tensor:
+        """Logits (sum of wanted, vocabulary) on the device."""
+        single = [i for i, part in enumerate(parts) if part.single]
+        together = single if len(single) >= (1 if self.device == "cuda" else FEW) else []
+        stepped = dict(
+            zip(together, self._step([parts[i] for i in together]), strict=True)
+            if together else ()
+        )  # fmt: skip
+        return torch.cat(
+            [
+                stepped[i][None] if i in stepped else self._alone(part)
+                for i, part in enumerate(parts)
+            ]
+        )
+
+    def _alone(self, part: Part) -> Tensor:
+        cache = _One(self.slots, part.row, part.start)
+        hidden = self.model.hidden(torch.tensor([list(part.ids)], device=self._device), cache)
+        return self.model.lm_head(hidden[0, len(part.ids) - part.wanted :])
+
+    def _step(self, parts: Sequence[Part]) -> Tensor:
+        window = Window.around(parts, self.rows + 1, self.capacity)
+        rows = [part.row for part in parts]
+        self._ids[rows, 0] = torch.tensor([part.ids[0] for part in parts], device=self._device)
         # An idle row writes to the last place, which no sequence ever uses: its answer ends there.
         at = torch.full((self.rows + 1,), self.capacity - 1)
-        at[rows] = torch.tensor([run.start for run in runs])
+        at[rows] = torch.tensor([part.start for part in parts])
         self.slots.at.copy_(at)
-        return self._replayed()[rows]
+        return self._replayed(window)[[row - window.first for row in rows]]
 
-    def _replayed(self) -> Tensor:
+    def _replayed(self, window: Window) -> Tensor:
+        ids, view = self._ids[window.first : window.end], _View(self.slots, window)
         if self.device != "cuda":
-            return step(self.model, self._ids, self.slots)
-        if self._graph is None:
-            step(self.model, self._ids, self.slots)  # warms the libraries up outside the graph
+            return step(self.model, ids, view)
+        if window not in self._graphs:
+            if len(self._graphs) >= MOST_GRAPHS:
+                self._graphs.clear()
+            step(self.model, ids, view)  # warms the libraries up outside the graph
             torch.cuda.synchronize()
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
-                self._graph_logits = step(self.model, self._ids, self.slots)
-        self._graph.replay()
-        assert self._graph_logits is not None
-        return self._graph_logits
+            graph = torch.cuda.CUDAGraph()
+            pool = next((each.graph.pool() for each in self._graphs.values()), None)
+            with torch.cuda.graph(graph, pool=pool):
+                logits = step(self.model, ids, view)
+            self._graphs[window] = _Graph(graph, logits, view)
+        self._graphs[window].graph.replay()
+        return self._graphs[window].logits
 
     def _affordable(self, weight: Tensor) -> int:
         """As many rows as fit: of the model and the device alone, not of the requests."""
@@ -174,7 +251,7 @@ class TorchRunner:
         return rows
 
 
-def step(model: Llama, ids: Tensor, slots: _Slots) -> Tensor:
+def step(model: Llama, ids: Tensor, slots: _View) -> Tensor:
     """Logits (rows, vocabulary) after one more token a row, `ids` (rows, 1)."""
     x = model.model.embed_tokens(ids)
     cos, sin = rotary_angles(slots.at, model.config.head_dim, model.config.rope_theta)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from codegen25.errors import UserError
 from codegen25.models import cache_folder, resolve
+from codegen25.sample.load import processes
 from codegen25.serve.accepted import Accepted
 from codegen25.serve.guard import MAX_HEADERS, Rules
 
@@ -67,6 +68,8 @@ def run(options: Options) -> None:
         raise UserError(f"--queue {options.queue}: it is 0 or more")
     rules = Rules.of(options.host, options.allow_hosts, keys(options))
     folders = models(options)
+    if processes()[0]:
+        backend(next(iter(folders.values())), options)  # computes what the first process asks for
     begun = time.perf_counter()
 
     def load() -> Mapping[str, Backend]:

@@ -247,7 +247,7 @@ class Service:
                     f"the prompt's {len(ids)} tokens and {ask.max_tokens} to write exceed the "
                     f"model's context of {backend.context}"
                 )
-            return Prompt(ids, backend.form.ends, Layout.CAUSAL)
+            return Prompt(ids, backend.form.ends_of_span, Layout.CAUSAL)
         if room < LEAST_ROOM:
             raise UserError(
                 f"max_tokens is {ask.max_tokens}; this model's context of {backend.context} "
