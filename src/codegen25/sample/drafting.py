@@ -18,6 +18,7 @@ logits of one pass over k tokens must be those of k passes, or at least give the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice, takewhile
 
 SHORTEST = 3
@@ -210,12 +211,15 @@ class Gate:
         """Whether drafting gains, as learned."""
         return self._best(self.acceptance)[0] > self.MARGIN
 
-    def saves(self, tokens: int, most: float) -> bool:
-        """Whether drafting may be expected to save over `most` milliseconds on so many tokens."""
-        if OFTEN * tokens * self.step_ms <= most:  # even if all were free
+    def saves(self, tokens: int, most: float, often: float = OFTEN) -> bool:
+        """Whether drafting may be expected to save over `most` milliseconds on so many tokens.
+
+        `often` is the share of the passes that find a draft.
+        """
+        if often * tokens * self.step_ms <= most:  # even if all were free
             return False
         gain, _ = self._best(self.acceptance)
-        return gain > 1 and (1 - 1 / gain) * OFTEN * tokens * self.step_ms > most
+        return gain > 1 and (1 - 1 / gain) * often * tokens * self.step_ms > most
 
     def timed(self, drafted: int, ms: float) -> None:
         """A pass over one token and `drafted` more (0: a plain step) took `ms` milliseconds."""
@@ -265,3 +269,12 @@ class Gate:
             return self._times[below]
         share = (drafted - below) / (above - below)
         return (1 - share) * self._times[below] + share * self._times[above]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Drafted ids, the gate that asked for them, and the milliseconds that drafting took."""
+
+    ids: list[int]
+    gate: Gate
+    ms: float = 0.0
