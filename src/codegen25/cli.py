@@ -50,6 +50,10 @@ Weights = Annotated[
     str,
     typer.Option(help="int8, int4, float32; fp8 on a GPU. auto: int8 on a CPU.", metavar="KIND"),
 ]
+Draft = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="A smaller model of the same tokenizer that drafts."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -132,6 +136,7 @@ def complete(
         bool, typer.Option("--single-line", help="End at the line's end.")
     ] = False,
     weights: Weights = "auto",
+    draft: Draft = None,
     layout: Annotated[
         str | None, typer.Option(help="plain, anchored, suffix_first, causal, psm, spm.")
     ] = None,
@@ -153,7 +158,9 @@ def complete(
 
     output = verb.output_of(stream=stream, as_json=as_json, in_place=in_place, diff=diff)
     sampling = Sampling(temperature, top_p, seed, top_k, min_p, repetition_penalty)
-    asked = verb.Asked(model, weights, max_tokens, sampling, n, layout, single_line, repository)
+    asked = verb.Asked(
+        model, weights, draft, max_tokens, sampling, n, layout, single_line, repository
+    )
     verb.run(file, at, asked, output, verbose)
 
 
@@ -164,6 +171,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen at; 0 takes a free one.")] = 8025,
     engine: Annotated[str, typer.Option(help="codegen25, or llama.cpp for a GGUF.")] = "codegen25",
     weights: Weights = "auto",
+    draft: Draft = None,
     threads: Annotated[int, typer.Option(help="0: all cores.")] = 0,
     cache_mb: Annotated[
         int, typer.Option(help="Memory for keys and values; 0: by what is free.")
@@ -195,8 +203,8 @@ def serve(
 ) -> None:
     """Serve editors and tools on this machine: OpenAI, llama.cpp, Ollama, Tabby and more."""
     if triton:
-        other = (host, port, engine, cache_mb, queue, api_key_file, allow_host, adapter)
-        usual = ("127.0.0.1", 8025, "codegen25", 0, 256, None, None, None)
+        other = (host, port, engine, draft, cache_mb, queue, api_key_file, allow_host, adapter)
+        usual = ("127.0.0.1", 8025, "codegen25", None, 0, 256, None, None, None)
         if other != usual or keep_accepted or verbose:
             raise UserError("--triton goes with --model, --weights, --threads and --triton-ports")
         from codegen25.serve.triton import Ports
@@ -208,7 +216,7 @@ def serve(
     run(
         Options(
             model, host, port, engine, weights, threads, cache_mb, queue, api_key_file,
-            tuple(allow_host or ()), tuple(adapter or ()), keep_accepted, verbose,
+            tuple(allow_host or ()), tuple(adapter or ()), keep_accepted, verbose, draft,
         )
     )  # fmt: skip
 

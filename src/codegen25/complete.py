@@ -49,6 +49,7 @@ class Asked:
 
     model: str
     weights: str
+    draft: str | None
     max_tokens: int
     sampling: Sampling
     n: int
@@ -71,7 +72,8 @@ def run(name: str, at: str | None, asked: Asked, output: Output, verbose: bool) 
     from codegen25.sample.request import Request
     from codegen25.sample.stopping import Stops
 
-    engine = Engine.load(folder, Settings(kind=asked.weights))
+    draft = resolve(asked.draft) if asked.draft else None
+    engine = Engine.load(folder, Settings(kind=asked.weights, draft=draft))
     layout = "causal" if asked.layout is None and at is None else asked.layout
     front = _front(engine, asked.repository, name, prefix, suffix)
     prompt = engine.prompt(prefix, suffix, max_tokens=asked.max_tokens, layout=layout, front=front)

@@ -26,7 +26,7 @@ class Open(Gate):
     def width(self) -> int:
         return 4
 
-    def saves(self, tokens: int, most: float) -> bool:
+    def affords(self, tokens: int, ms: float) -> bool:
         return True
 
 
@@ -85,3 +85,17 @@ def test_a_stop_string_within_a_draft_ends_the_answer(
         )
         assert tokens == same
     assert within
+
+
+def test_a_gate_that_shut_is_tried_again_by_later_answers(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(8)
+    monkeypatch.setattr(engine.scheduler, "gate", gate)
+    for width in range(9):
+        gate.timed(width, 10.0)
+    for _ in range(60):
+        gate.learn(8, 0)
+    assert not gate.pays
+    drafted = [engine.wait(engine.submit(request(engine, 0.0))).drafted for _ in range(20)]
+    assert drafted[0] == 0 < max(drafted)

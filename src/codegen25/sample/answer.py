@@ -9,7 +9,7 @@ import numpy as np
 
 from codegen25.errors import UserError
 from codegen25.sample.cache import Slot
-from codegen25.sample.drafting import Lookup
+from codegen25.sample.drafting import Guess, Lookup
 from codegen25.sample.healing import Forced, Vocabulary
 from codegen25.sample.request import Completion, Handle, Piece, Request, TokenLogprobs
 from codegen25.sample.sampling import COLD, adjust, draw, logprobs, uniforms
@@ -20,13 +20,15 @@ from codegen25.tokenizer import Tokenizer
 class Answer:
     """Made when a request is admitted; `pending` are the ids to compute next.
 
-    `prefilling` is whether they are a prompt's, or one's and an answer's that gave way. Prompt and
-    answer take at most `context` ids.
+    `prefilling` is whether they are a prompt's, or one's and an answer's that gave way. `guess` is
+    what stands in `pending` behind the first, if anything was drafted. Prompt and answer take at
+    most `context` ids.
     """
 
     slot: Slot
     pending: list[int]
     prefilling: bool
+    guess: Guess
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ logits of one pass over k tokens must be those of k passes, or at least give the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice, takewhile
 
 SHORTEST = 3
@@ -25,8 +26,6 @@ SHORTEST = 3
 they pay where a drafted token costs less than a fifth of a step."""
 ROOM = 8192
 """Tokens that a lookup is built from, at most; about 5 MB."""
-OFTEN = 0.3
-"""Share of the passes that find a draft, on code; see docs/log.md."""
 BUILD_MS = 0.005
 """What a token costs a lookup's building."""
 MOST_MATCHES = 4
@@ -183,6 +182,10 @@ class Gate:
     PROBE_WIDTH = 2
     DECAY = 0.9
     """What remains of an average at each new value."""
+    OFTEN = 0.3
+    """Share of the passes that find a draft, on code; see docs/log.md."""
+    PROBE_SHARE = 0.02
+    """Where drafts do not pay, making them possible may cost so much of the time since they did."""
     MARGIN = 1.05
     """How much faster drafting has to be than single steps."""
 
@@ -212,10 +215,17 @@ class Gate:
 
     def saves(self, tokens: int, most: float) -> bool:
         """Whether drafting may be expected to save over `most` milliseconds on so many tokens."""
-        if OFTEN * tokens * self.step_ms <= most:  # even if all were free
+        if self.OFTEN * tokens * self.step_ms <= most:  # even if all were free
             return False
         gain, _ = self._best(self.acceptance)
-        return gain > 1 and (1 - 1 / gain) * OFTEN * tokens * self.step_ms > most
+        return gain > 1 and (1 - 1 / gain) * self.OFTEN * tokens * self.step_ms > most
+
+    def affords(self, tokens: int, ms: float) -> bool:
+        """Whether to spend `ms` milliseconds on making drafts possible: they are expected to save
+        that on `tokens` more, or so little would be lost that it may be found out."""
+        if self.pays:
+            return self.saves(tokens, ms)
+        return ms <= self.PROBE_SHARE * self._refused * self.step_ms
 
     def timed(self, drafted: int, ms: float) -> None:
         """A pass over one token and `drafted` more (0: a plain step) took `ms` milliseconds."""
@@ -265,3 +275,12 @@ class Gate:
             return self._times[below]
         share = (drafted - below) / (above - below)
         return (1 - share) * self._times[below] + share * self._times[above]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Drafted ids, the gate that asked for them, and the milliseconds that drafting took."""
+
+    ids: list[int]
+    gate: Gate
+    ms: float = 0.0

@@ -19,6 +19,7 @@ from codegen25.infill import Format, Prompt, compose_holes
 from codegen25.sample.admission import PATIENCE
 from codegen25.sample.answer import require_ids
 from codegen25.sample.cache import Cache
+from codegen25.sample.draft_model import DraftModel, directory_of
 from codegen25.sample.load import runner_for
 from codegen25.sample.loop import Loop
 from codegen25.sample.options import Sampling, check_samples
@@ -33,7 +34,7 @@ from codegen25.sample.request import (
 )
 from codegen25.sample.runner import Fixed, Keys, Run, Runner
 from codegen25.sample.sampling import logprobs
-from codegen25.sample.scheduler import Scheduler
+from codegen25.sample.scheduler import MOST_DRAFT, Scheduler
 from codegen25.tokenizer import Tokenizer
 
 CACHE_SHARE, MOST_CACHE = 0.25, 1 << 30
@@ -48,39 +49,50 @@ class Settings:
 
     `kind` is the number type of the weights: int8, int4 or float32 by our kernels, int8 or fp8 by
     torch on a GPU; "auto" takes int8 on a CPU and what is stored elsewhere. `threads` 0 is all;
-    `cache_mb`, the memory for keys and values, 0 is by what is free.
+    `cache_mb`, the memory for keys and values, 0 is by what is free. `draft` is the directory of a
+    smaller model of the same vocabulary that drafts; its keys and values are of that memory, one
+    context of them.
     """
 
     device: str = "auto"
     kind: str = "auto"
     threads: int = 0
     cache_mb: int = 0
+    draft: Path | None = None
 
 
 class Engine(Loop):
     """Samples from one model."""
 
     def __init__(
-        self, runner: Runner, tokenizer: Tokenizer, form: Format, folder: Path, cache_mb: int = 0
-    ) -> None:
+        self, runner: Runner, tokenizer: Tokenizer, form: Format, folder: Path, cache_mb: int = 0,
+        draft: Runner | None = None,
+    ) -> None:  # fmt: skip
         self.runner, self.tokenizer, self.form, self.folder = runner, tokenizer, form, folder
         self.context = runner.config.max_position_embeddings
         # Rows of the embedding that no token has, and control tokens that end nothing.
         spare = range(tokenizer.vocab_size, runner.config.vocab_size)
         never = {*tokenizer.special_ids, *spare} - form.ends_of_span
-        bound = _bound(runner, cache_mb)
+        model = None
+        if draft is not None:
+            model = DraftModel(draft, never, tokenizer.vocab_size, MOST_DRAFT)
+        bound = _bound(runner, cache_mb, model.bytes if model else 0)
         if isinstance(runner, Fixed):
             runner.take(bound)
-        cache = Cache(runner, bound)
-        super().__init__(Scheduler(runner, tokenizer, np.array(sorted(never), np.int64), cache))
+        cache, barred = Cache(runner, bound), np.array(sorted(never), np.int64)
+        super().__init__(Scheduler(runner, tokenizer, barred, cache, model))
 
     @classmethod
     def load(cls, folder: Path, settings: Settings | None = None) -> Engine:
         """Load a model directory."""
         settings = settings or Settings()
         directory = Directory.read(folder)
-        runner = runner_for(directory, settings.device, settings.kind, settings.threads)
-        return cls(runner, directory.tokenizer, directory.form, folder, settings.cache_mb)
+        tokenizer, draft = directory.tokenizer, None
+        computed = settings.device, settings.kind, settings.threads
+        if settings.draft is not None:
+            draft = runner_for(directory_of(settings.draft, tokenizer), *computed)
+        runner = runner_for(directory, *computed)
+        return cls(runner, tokenizer, directory.form, folder, settings.cache_mb, draft)
 
     @property
     def rows(self) -> int:
@@ -299,8 +311,8 @@ def _note(ended: deque[int], index: int, _: Handle) -> None:
     ended.append(index)
 
 
-def _bound(runner: Runner, cache_mb: int) -> int:
-    """Bytes for keys and values; room for one whole context is the least.
+def _bound(runner: Runner, cache_mb: int, draft: int = 0) -> int:
+    """Bytes for keys and values beside a model's that drafts, `draft`; one whole context at least.
 
     Where none are given: what the runner has on a GPU, and a share of what is free on a CPU.
     """
@@ -311,10 +323,11 @@ def _bound(runner: Runner, cache_mb: int) -> int:
         return runner.most_bytes
     if not cache_mb:
         by_memory = min(MOST_CACHE, int(CACHE_SHARE * memory.available()))
-        return min(runner.most_bytes, max(least, by_memory))
-    if cache_mb * 1_000_000 < least:
+        return min(runner.most_bytes, max(least, by_memory - draft))
+    if cache_mb * 1_000_000 < least + draft:
+        whose = "the model's whole context" + (" and one of the draft model's" if draft else "")
         raise UserError(
-            f"cache is {cache_mb} MB; one sequence of the model's whole context takes "
-            f"{-(-least // 1_000_000)} MB"
+            f"cache is {cache_mb} MB; one sequence of {whose} takes "
+            f"{-(-(least + draft) // 1_000_000)} MB"
         )
-    return min(runner.most_bytes, cache_mb * 1_000_000)
+    return min(runner.most_bytes, cache_mb * 1_000_000 - draft)

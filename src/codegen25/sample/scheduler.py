@@ -6,6 +6,7 @@ here knows threads: whoever calls `step` does the work.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 
@@ -15,7 +16,8 @@ from codegen25.errors import UserError
 from codegen25.sample.admission import Admission
 from codegen25.sample.answer import Answer
 from codegen25.sample.cache import Cache
-from codegen25.sample.drafting import BUILD_MS, Gate
+from codegen25.sample.draft_model import DraftModel
+from codegen25.sample.drafting import BUILD_MS, Gate, Guess
 from codegen25.sample.request import Priority
 from codegen25.sample.runner import Run, Runner, Striding
 from codegen25.sample.sampling import draw_rows
@@ -28,19 +30,21 @@ CHUNK_SECONDS, BATCH_SECONDS = 0.1, 0.5
 that is typed waits for it. Batch work takes more at once where nobody types, which is faster."""
 STRIDE, STRIDE_MS = 8, 5.0
 """Greedy steps of a lone answer that are taken in one call, at most, and what they may take."""
+log = logging.getLogger(__name__)
 
 
 class Scheduler(Admission):
     """Computes what was admitted."""
 
     def __init__(
-        self, runner: Runner, tokenizer: Tokenizer, never: np.ndarray, cache: Cache
-    ) -> None:
+        self, runner: Runner, tokenizer: Tokenizer, never: np.ndarray, cache: Cache,
+        model: DraftModel | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(runner, tokenizer, cache)
         self._never = never.astype(np.int32)
         self._striding = runner if isinstance(runner, Striding) else None
         self._pace = 0.0
-        self.gate = Gate(MOST_DRAFT)
+        self.gate, self.model = Gate(MOST_DRAFT), model
 
     def step(self) -> bool:
         """One pass; False when there was nothing to do."""
@@ -83,7 +87,7 @@ class Scheduler(Admission):
         if not ids:
             return False
         if len(ids) > 1:
-            self.gate.timed(0, 1000 * (seconds - first) / (len(ids) - 1))
+            self._note_step(1000 * (seconds - first) / (len(ids) - 1))
         answer.first = answer.first or begun + first
         answer.slot.extend([*answer.pending, *ids[:-1]])
         try:
@@ -140,9 +144,18 @@ class Scheduler(Admission):
         if tokens := sum(size for size in chunks if size >= LEAST_CHUNK):
             pace = tokens / seconds
             self._pace = 0.7 * self._pace + 0.3 * pace if self._pace else pace
-        drafts = [len(run.ids) for answer, run in runs.items() if not answer.prefilling]
-        if drafts and len(drafts) == len(runs) == 1:
-            self.gate.timed(drafts[0] - 1, 1000 * seconds)
+        [answer, *others] = runs
+        if answer.prefilling or others:
+            return
+        if drafted := len(runs[answer].ids) - 1:
+            answer.guess.gate.timed(drafted, answer.guess.ms + 1000 * seconds)
+        else:
+            self._note_step(1000 * seconds)
+
+    def _note_step(self, ms: float) -> None:
+        self.gate.timed(0, ms)
+        if self.model is not None:
+            self.model.gate.timed(0, ms)
 
     def _take(self, runs: dict[Answer, Run], logits: np.ndarray) -> None:
         logits[:, self._never] = -np.inf
@@ -204,17 +217,34 @@ class Scheduler(Admission):
         if draft:
             answer.drafted += len(draft)
             answer.accepted += accepted
-            self.gate.learn(len(draft), accepted)
+            answer.guess.gate.learn(len(draft), accepted)
 
     def _draft(self, answer: Answer) -> list[int]:
         """A guess at what follows, if guessing pays and this answer is alone."""
         if not answer.request.draft or not answer.plain or not self._alone(answer):
             return []
-        left = answer.left - 1
-        # The look-up has to be built first.
-        if answer.undrafted and not self.gate.saves(left, BUILD_MS * len(answer.prompt)):
+        answer.guess = Guess(self._look_up(answer), self.gate)
+        if not answer.guess.ids and self.model is not None:
+            answer.guess = self._by_model(answer, self.model)
+        return answer.guess.ids
+
+    def _look_up(self, answer: Answer) -> list[int]:
+        width, left = self.gate.width(), answer.left - 1
+        if (width := min(width, left)) < 1:
             return []
-        return answer.draft(width) if (width := min(self.gate.width(), left)) > 0 else []
+        # The look-up has to be built first.
+        if answer.undrafted and not self.gate.affords(left, BUILD_MS * len(answer.prompt)):
+            return []
+        return answer.draft(width)
+
+    def _by_model(self, answer: Answer, model: DraftModel) -> Guess:
+        begun, text = time.perf_counter(), [*answer.prompt, *answer.ids]
+        try:
+            ids = model.draft(text, answer.request, answer.left - 1, self._chunk())
+        except Exception as error:  # the answer does without
+            log.warning("the draft model failed and drafts no more: %r", error)
+            ids, self.model = [], None
+        return Guess(ids, model.gate, 1000 * (time.perf_counter() - begun))
 
     def _alone(self, answer: Answer) -> bool:
         """Whether no other of its class or a higher one is computed."""

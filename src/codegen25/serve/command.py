@@ -51,6 +51,7 @@ class Options:
     adapters: tuple[str, ...] = ()
     keep_accepted: bool = False
     verbose: bool = False
+    draft: str | None = None
 
 
 def run(options: Options) -> None:
@@ -169,6 +170,9 @@ def models(options: Options) -> dict[str, Path]:
     """
     if options.engine not in ENGINES:
         raise UserError(f"--engine {options.engine} is unknown; there are {', '.join(ENGINES)}")
+    if options.draft and options.engine == LLAMA_CPP:
+        raise UserError(f"--draft is for our own engine; leave it out with --engine {LLAMA_CPP}")
+    draft_of(options)
     find: Callable[[str], Path] = resolve
     if options.engine == LLAMA_CPP:
         from codegen25.serve.llama_cpp.gguf_model import located
@@ -188,6 +192,11 @@ def models(options: Options) -> dict[str, Path]:
     return found
 
 
+def draft_of(options: Options) -> Path | None:
+    """The place of the model that drafts, if one does."""
+    return resolve(options.draft) if options.draft else None
+
+
 def backend(folder: Path, options: Options) -> Backend:
     """A loaded model. What its first keystroke would be slow for is done."""
     from codegen25.sample.healing import Vocabulary
@@ -200,7 +209,9 @@ def backend(folder: Path, options: Options) -> Backend:
     else:
         from codegen25.sample.engine import Engine, Settings
 
-        settings = Settings("auto", options.weights, options.threads, options.cache_mb)
+        settings = Settings(
+            "auto", options.weights, options.threads, options.cache_mb, draft_of(options)
+        )
         made = Engine.load(folder, settings)
     made.tokenizer.encode("def f")  # the tokenizer's first use is slow
     with contextlib.suppress(UserError):  # it can't be healed: whoever types is told

@@ -23,7 +23,7 @@ class Metrics:
         self._prompt = self._counter("prompt_tokens", "Tokens of prompts")
         self._cached = self._counter("cached_tokens", "Tokens of prompts that were not computed")
         self._generated = self._counter("generated_tokens", "Tokens written")
-        self._drafted = self._counter("drafted_tokens", "Tokens guessed from the prompt")
+        self._drafted = self._counter("drafted_tokens", "Tokens guessed ahead")
         self._accepted = self._counter("accepted_tokens", "Guesses that were right")
         self._through = self._counter("typed_through", "Answers known before they were asked for")
         self._stops = Counter(
