@@ -155,14 +155,14 @@ def trained(recipe: Recipe, folder: Path) -> dict[str, Any]:
         trainer = Trainer(recipe, folder / "model")
         trainer.resume(lambda text: print(text, file=sys.stderr))
         look = probe(Path(recipe.corpus), trainer.infill, LINES)
-        if not trainer.run(_report, look if infills(recipe) else lambda model, tokenizer: {}):
+        if not trainer.run(report, look if infills(recipe) else lambda model, tokenizer: {}):
             sys.exit(f"stopped at step {trainer.step}; the same command goes on")
         found = {"parameters": trainer.model.config.parameters, "steps": trainer.steps}
         write_json(done, {**found, **trainer.found})
     return read_json(done)
 
 
-def _report(progress: Progress) -> None:
+def report(progress: Progress) -> None:
     if progress.step % 50 == 0 or progress.step == progress.steps:
         print(
             f"  step {progress.step}/{progress.steps}, loss {progress.loss:.3f}, "

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from codegen25 import checkpoint, cli, vocabulary
+from codegen25.bench import shapes
 from codegen25.data import pipeline
 from codegen25.data.engines import Local
 from codegen25.data.recipe import DataRecipe
@@ -95,6 +97,24 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) ->
     initialize(model, torch.Generator().manual_seed(0))
     out = tmp_path_factory.mktemp("models") / "tiny"
     checkpoint.save(out, model, tokenizer)
+    return out
+
+
+@pytest.fixture(scope="session")
+def random_dir(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Path:
+    """Two blocks of four heads that say something; an untrained model's write zeros."""
+    out = tmp_path_factory.mktemp("models") / "random"
+    shape = Shape(layers=2, hidden=64, heads=4, context=256)
+    shapes.write(out, shape.config(tokenizer.vocab_size), tokenizer=tokenizer)
+    return out
+
+
+@pytest.fixture(scope="session")
+def grouped_dir(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Path:
+    """The same with two heads for keys and values, and a long context."""
+    out = tmp_path_factory.mktemp("models") / "grouped"
+    config = Shape(layers=2, hidden=64, heads=4, context=2048).config(tokenizer.vocab_size)
+    shapes.write(out, replace(config, num_key_value_heads=2), tokenizer=tokenizer)
     return out
 
 

@@ -54,9 +54,9 @@ print(held("VmHWM") - before)
     [
         (4, 256, 512, 6, 4096, False, 0),
         (4, 256, 512, 6, 4096, True, 0),
-        (6, 512, 256, 4, 8192, False, 0),
-        (3, 256, 256, 4, 32_000, False, 0),
-        (4, 256, 512, 6, 4096, False, 8),
+        pytest.param(6, 512, 256, 4, 8192, False, 0, marks=pytest.mark.slow),
+        pytest.param(3, 256, 256, 4, 32_000, False, 0, marks=pytest.mark.slow),
+        pytest.param(4, 256, 512, 6, 4096, False, 8, marks=pytest.mark.slow),
     ],
 )
 def test_memory_is_what_a_run_takes(

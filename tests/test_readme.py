@@ -70,6 +70,7 @@ def test_the_python_of_the_readme_runs() -> None:
 SMALL = "--set stop_after=1 --set batch=4 --set micro_batch=4 --set compile=false"
 
 
+@pytest.mark.slow
 def test_the_commands_that_train_work_on_a_small_folder(tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
     block = re.search(r"```sh\n(.*?)```", text, re.DOTALL)

@@ -49,7 +49,7 @@ def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) ->
     directory = Directory.read(folder)
     config = directory.config
     dtype = dtype or (torch.float32 if device == "cpu" else None)
-    _require_memory(folder, config, dtype, device)
+    require_memory(folder, config, dtype, device)
     model = fill(empty_model(config), read_tensors(folder, config, device, dtype))
     return Checkpoint(model, directory.tokenizer, directory.form, folder)
 
@@ -132,9 +132,10 @@ def read_tensors(
     return state
 
 
-def _require_memory(
+def require_memory(
     folder: Path, config: ModelConfig, dtype: torch.dtype | None, device: str
 ) -> None:
+    """Refuse a model that this machine's memory can't hold; of other devices nothing is known."""
     if device != "cpu":
         return
     need = config.parameters * (dtype or torch.float32).itemsize

@@ -686,8 +686,10 @@ def bench_latency(
     if device != "cpu":
         from codegen25.bench import gpu_latency
 
-        if memory or contexts or peers:
-            raise UserError(f"--device {device} goes with --shape, --context, --batch, --new only")
+        if memory or contexts or peers or plot or threads:
+            raise UserError(
+                f"--device {device} goes with --shape, --context, --batch, --new and --rounds alone"
+            )
         gpu_latency.run(shapes or ["7b"], context, batch, new or latency.NEW, rounds, device)
         return
     if memory:

@@ -85,6 +85,14 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(d, self.kv_heads * c, bias=False)
         self.v_proj = nn.Linear(d, self.kv_heads * c, bias=False)
         self.o_proj = nn.Linear(self.heads * c, d, bias=False)
+        self.joined: nn.Module | None = None
+        """Computes query, key and value at once in place of the three, see `sample.joined`."""
+
+    def _projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self.joined is not None:
+            query, key, value = self.joined(x)
+            return query, key, value
+        return self.q_proj(x), self.k_proj(x), self.v_proj(x)
 
     def forward(
         self,
@@ -95,9 +103,10 @@ class Attention(nn.Module):
         mask: Tensor | None = None,
     ) -> Tensor:
         b, t, _ = x.shape
-        query = self.q_proj(x).view(b, t, self.heads, self.head_dim).transpose(1, 2)
-        key = self.k_proj(x).view(b, t, self.kv_heads, self.head_dim).transpose(1, 2)
-        value = self.v_proj(x).view(b, t, self.kv_heads, self.head_dim).transpose(1, 2)
+        query, key, value = self._projected(x)
+        query = query.view(b, t, self.heads, self.head_dim).transpose(1, 2)
+        key = key.view(b, t, self.kv_heads, self.head_dim).transpose(1, 2)
+        value = value.view(b, t, self.kv_heads, self.head_dim).transpose(1, 2)
         query, key = rotate(query, *angles), rotate(key, *angles)
         if cache is not None:
             key, value = cache.append(layer, key, value)
@@ -142,8 +151,13 @@ class MLP(nn.Module):
         self.gate_proj = nn.Linear(d, f, bias=False)
         self.up_proj = nn.Linear(d, f, bias=False)
         self.down_proj = nn.Linear(f, d, bias=False)
+        self.joined: nn.Module | None = None
+        """Computes gate and up at once in place of the two."""
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.joined is not None:
+            gate, up = self.joined(x)
+            return self.down_proj(F.silu(gate) * up)
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
 

@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
+import psutil
 import pytest
 import torch
 from cut_worker import say
@@ -21,6 +24,8 @@ from codegen25 import checkpoint
 from codegen25.directory import Directory
 from codegen25.errors import UserError
 from codegen25.sample import parallel, torch_load
+from codegen25.sample.engine import Engine
+from codegen25.sample.runner import Run
 from codegen25.sample.torch_runner import Part
 
 
@@ -38,14 +43,49 @@ def cut(random_dir: Path, out: Path, *, kind: str = "float32") -> dict[str, Any]
     return found
 
 
-def test_two_processes_say_what_one_says(random_dir: Path, tmp_path: Path) -> None:
-    found = cut(random_dir, tmp_path / "said.json")
+def test_two_processes_say_what_one_says(grouped_dir: Path, tmp_path: Path) -> None:
+    found = cut(grouped_dir, tmp_path / "said.json")
     assert found.pop("name").endswith("cpu, 2 processes")
-    runner = torch_load.alone(Directory.read(random_dir), "cpu", "float32", 1)
-    expected = say(runner, random_dir)
+    runner = torch_load.alone(Directory.read(grouped_dir), "cpu", "float32", 1)
+    expected = say(runner, grouped_dir)
     np.testing.assert_allclose(found.pop("logits"), expected.pop("logits"), rtol=1e-3, atol=1e-3)
     assert found == expected
     assert any(found["cached"])  # what a row holds was copied to others
+
+
+@pytest.mark.slow
+def test_rounded_parts_say_almost_the_same(grouped_dir: Path, tmp_path: Path) -> None:
+    found = cut(grouped_dir, tmp_path / "said.json", kind="int8")
+    assert found["name"].startswith("int8 torch")
+    whole = say(torch_load.alone(Directory.read(grouped_dir), "cpu", "int8", 1), grouped_dir)
+    near, exact = np.array(found["logits"]), np.array(whole["logits"])
+    assert 0 < np.abs(near - exact).mean() < 0.1 * exact.std()
+
+
+@pytest.mark.slow
+def test_a_server_of_two_processes_answers_and_ends(random_dir: Path) -> None:
+    """The follower outlives the signal, so that what is under way is finished."""
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+            "-m", "codegen25", "serve", "--model", str(random_dir), "--port", "0",
+            "--weights", "float32",
+        ],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    url = next(line.split()[-1] for line in process.stderr if "ready in" in line)
+    body = {"prompt": "def f(x):\n", "suffix": "\n", "max_tokens": 9, "temperature": 0}
+    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        said = client.post("/v1/completions", json=body).json()["choices"][0]["text"]
+    directory = Directory.read(random_dir)
+    runner = torch_load.alone(directory, "cpu", "float32", 1)
+    whole = Engine(runner, directory.tokenizer, directory.form, random_dir)
+    assert said == whole.infill("def f(x):\n", "\n", max_tokens=9).text
+    process.terminate()
+    process.communicate(timeout=60)
+    assert not [each for each in psutil.process_iter(["cmdline"])
+                if str(random_dir) in (each.info["cmdline"] or [])]  # fmt: skip
 
 
 parts = st.lists(
@@ -85,17 +125,26 @@ def test_heads_that_do_not_divide_are_refused(random_dir: Path) -> None:
         parallel.share(replace(config, num_attention_heads=4), 3)
 
 
-def test_out_of_step_is_said_and_not_gone_on_with(
-    random_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[list[int]] = []
+def test_a_failed_pass_ends_the_process(random_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said, left = list[list[int]](), list[Exception]()
     monkeypatch.setattr(parallel, "_send", lambda numbers, group: said.append(numbers))
+    monkeypatch.setattr(parallel, "_give_up", left.append)
     monkeypatch.setattr(parallel.atexit, "register", lambda run: None)
     group = parallel.Group(0, 2, "cpu", None)  # type: ignore[arg-type]
     leader = parallel.Leader(checkpoint.load(random_dir).model, group, rows=2)
     leader.take(10**9)
     with pytest.raises(IndexError):
-        leader.compute([Part(0, 0, 1, [10**6])])
-    with pytest.raises(RuntimeError, match="out of step since IndexError"):
-        leader.compute([Part(0, 0, 1, [1])])
-    assert [parallel.ORDERS[numbers[0]] for numbers in said] == ["begin", "compute"]
+        leader.forward([Run(leader.allocate(1), 0, [10**6])])
+    assert [type(error) for error in left] == [IndexError]
+    assert [parallel.ORDERS[numbers[0]] for numbers in said] == ["begin", "clear", "compute"]
+
+
+def test_what_does_not_go_with_several_processes_is_refused(
+    run: Callable[..., tuple[int, str, str]], random_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("RANK", "1"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    for option in ("--draft", "--adapter"):
+        value = random_dir if option == "--draft" else f"a={random_dir}"
+        code, _, err = run("serve", "--model", random_dir, "--port", "0", option, value)
+        assert code == 2 and "under torchrun one model" in err

@@ -114,6 +114,7 @@ def test_two_processes_give_the_losses_of_one_and_take_over_from_it(recipe: Path
     assert "infills of held-out lines are not looked at: the whole model takes" in said["full"][0]
 
 
+@pytest.mark.slow
 def test_two_processes_adapt_a_model_to_pairs_as_one_does(recipe: Path, model_dir: Path) -> None:
     pairs = recipe.parent / "pairs.jsonl"
     rows = ({"instruction": f"Add {i}.", "output": f"x + {i}\n" * (1 + i % 7)} for i in range(60))

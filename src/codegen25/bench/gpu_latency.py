@@ -6,8 +6,11 @@ floor of each number type beside them. The announcement's own figures stand ther
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +22,10 @@ from codegen25.bench.latency_rows import (
     Ours,
     Timed,
     column,
-    floor_row,
     prompts_of,
     row_of,
     times_of,
 )
-from codegen25.bench.roofline import Roofline
 from codegen25.bench.table import Row, conditions, markdown
 from codegen25.config import ModelConfig
 from codegen25.device import choose
@@ -32,6 +33,7 @@ from codegen25.errors import UserError
 from codegen25.infill import Format
 from codegen25.sample import quantized
 from codegen25.sample.engine import Engine
+from codegen25.sample.joined import join
 from codegen25.sample.torch_runner import TorchRunner
 
 KINDS = {"bfloat16": 2.0, "int8": 1.0, "fp8": 1.0}
@@ -43,35 +45,28 @@ SMALL_SIDE, SMALL_ARRAY = 512, 1 << 24
 
 
 def run(
-    names: Sequence[str], context: int, batch: int, new: Sequence[int], rounds: int, device: str,
-    kinds: Sequence[str] = (),
+    names: Sequence[str], context: int, batch: int, new: Sequence[int], rounds: int, device: str
 ) -> None:  # fmt: skip
     """Print the device's rates and a table a shape."""
     if min(context, batch, rounds, *new) < 1:
         raise UserError("context, batch, new tokens and rounds are at least 1")
     device = choose(device)
-    if unknown := [kind for kind in kinds if kind not in KINDS]:
-        raise UserError(f"weights {unknown[0]!r} are unknown; there are {', '.join(KINDS)}")
     for config in map(shapes.named, names):
         if (longest := context + max(new)) > config.max_position_embeddings:
             raise UserError(f"{longest} tokens exceed the shape's {config.max_position_embeddings}")
     made = conditions(("torch",))
     print(f"{title(device)}, torch {made['versions']['torch']}, Python {made['python']}")
-    floors = {kind: measure(device, kind) for kind in kinds or supported(device)}
-    rows = [
-        {"weights": k, "products, TFLOP/s": f.products / 1e12, "reading, GB/s": f.bandwidth / 1e9}
-        for k, f in floors.items()
-    ]
-    print(f"\n## The device\n\n{markdown(rows)}", end="", flush=True)
+    floor = measure(device)
+    print(f"\n## The device\n\n{markdown([floor.row()])}", end="", flush=True)
     for name in names:
-        found = table(name, context, batch, new, rounds, device, floors)
+        found = table(name, context, batch, new, rounds, device, floor)
         what = f"{name}, {batch} prompts of {context:,} tokens"
         print(f"\n## Latency: {what}\n\n{markdown(found)}", end="", flush=True)
 
 
 def table(
     name: str, context: int, batch: int, new: Sequence[int], rounds: int, device: str,
-    floors: dict[str, Roofline],
+    floor: Floor,
 ) -> list[Row]:  # fmt: skip
     """Milliseconds by engine and count of new tokens; each number type's floor before its row."""
     config = shapes.named(name)
@@ -79,22 +74,35 @@ def table(
     rows: list[Row] = []
     if (name, context, batch) == ("7b", 2000, 2):
         rows.append(published(new))
-    for kind, floor in floors.items():
-        rows.append(
-            floor_row(floor, config, context, batch, new, KINDS[kind]) | {"engine": f"floor {kind}"}
-        )
-        engines: dict[str, Timed | str] = {f"ours {kind}": ours(config, device, kind)}
+    for kind in floor.products:
+        rows.append(floor.of(kind, config, context, batch, new))
+        made: list[tuple[str, Callable[[], Timed | str]]] = [
+            (f"ours {kind}", partial(ours, config, device, kind))
+        ]
         if kind == "bfloat16":
-            engines["transformers bfloat16"] = theirs(config, device)
-        for engine in engines.values():
-            if not isinstance(engine, str):  # graphs, pages and libraries are warm after it
-                engine.generate(prompts, max(new))
-        times = times_of(engines, prompts, new, rounds)
-        rows += [row_of(each, engines[each], times.get(each, {}), new) for each in engines]
-        engines.clear()
+            made.append((f"transformers {kind}", partial(theirs, config, device)))
+        rows += beside_each_other(made, prompts, new, rounds)
+        gc.collect()
         if device.startswith("cuda"):
             torch.cuda.empty_cache()
     return rows
+
+
+def beside_each_other(
+    made: Sequence[tuple[str, Callable[[], Timed | str]]], prompts: list[list[int]],
+    new: Sequence[int], rounds: int,
+) -> list[Row]:  # fmt: skip
+    """The rows of engines that are loaded together and take turns."""
+    engines: dict[str, Timed | str] = {}
+    for name, load in made:
+        try:
+            engines[name] = engine = load()
+            if not isinstance(engine, str):  # graphs, pages and libraries are warm after it
+                engine.generate(prompts, max(new))
+        except torch.OutOfMemoryError:
+            engines[name] = "it does not fit the device's memory"
+    times = times_of(engines, prompts, new, rounds)
+    return [row_of(name, engines[name], times.get(name, {}), new) for name in engines]
 
 
 def published(new: Sequence[int]) -> Row:
@@ -109,12 +117,12 @@ def ours(config: ModelConfig, device: str, kind: str) -> Ours:
     if kind in quantized.DTYPES:
         quantized.require_card(kind, torch.device(device))
         quantized.prepare(model, kind)
-    state = drawn(config, device)
-    if kind in quantized.DTYPES:
-        for name in list(state):
-            state |= quantized.tensors(name, state.pop(name), kind)
+    state: dict[str, torch.Tensor] = {}
+    for name, tensor in drawn(config, device):
+        rounded = kind in quantized.DTYPES
+        state |= quantized.tensors(name, tensor, kind) if rounded else {name: tensor}
     tokenizer = shapes.synthetic_tokenizer(config.vocab_size)
-    runner = TorchRunner(checkpoint.fill(model, state))
+    runner = TorchRunner(join(checkpoint.fill(model, state)), kind=kind)
     return Ours(Engine(runner, tokenizer, Format.of(tokenizer, {}), Path(kind)))
 
 
@@ -129,7 +137,7 @@ class Transformers:
         )
         with torch.device("meta"):
             model: Any = LlamaForCausalLM(LlamaConfig(**names))
-        model.load_state_dict(drawn(config, device), assign=True, strict=False)
+        model.load_state_dict(dict(drawn(config, device)), assign=True, strict=False)
         model.tie_weights()
         rotary = type(model.model.rotary_emb)  # its angles are in no file
         model.model.rotary_emb = rotary(model.config).to(device)
@@ -138,7 +146,7 @@ class Transformers:
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], new: int) -> dict[str, Any]:
-        """See `latency.Timed`."""
+        """See `latency_rows.Timed`."""
         ids = torch.tensor(prompts, device=self.device)
         begun = time.perf_counter()
         self.model.generate(
@@ -154,21 +162,46 @@ def theirs(config: ModelConfig, device: str) -> Transformers | str:
         return Transformers(config, device)
     except ImportError as error:
         return f"{error.name} is not installed"
-    except torch.OutOfMemoryError:
-        return "its weights do not fit beside ours"
 
 
-def drawn(config: ModelConfig, device: str) -> dict[str, torch.Tensor]:
+def drawn(config: ModelConfig, device: str) -> Iterator[tuple[str, torch.Tensor]]:
     """Random bfloat16 tensors on the device, scaled like `shapes.RandomWeights`."""
     rng = torch.Generator(device).manual_seed(0)
-    made = {}
     for name, shape in config.tensors().items():
         values = torch.empty(shape, dtype=torch.bfloat16, device=device).normal_(generator=rng)
-        made[name] = values.mul_(shape[-1] ** -0.5) if len(shape) > 1 else torch.ones_like(values)
-    return made
+        yield name, values.mul_(shape[-1] ** -0.5) if len(shape) > 1 else torch.ones_like(values)
 
 
 # ------------------------------------------------------------------------------------- the floor
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What the device could do at best: operations a second by number type, bytes a second."""
+
+    products: dict[str, float]
+    bandwidth: float
+
+    def row(self) -> Row:
+        """For a table."""
+        rates = {f"{kind}, TFLOP/s": rate / 1e12 for kind, rate in self.products.items()}
+        return {**rates, "reading, GB/s": self.bandwidth / 1e9}
+
+    def of(
+        self, kind: str, config: ModelConfig, context: int, batch: int, new: Sequence[int]
+    ) -> Row:
+        """Blocks in a number type; attention, embedding and head in bfloat16."""
+        c, width = config, config.num_attention_heads * config.head_dim
+        head = c.vocab_size * c.hidden_size
+        blocks = c.parameters - head * (1 if c.tie_word_embeddings else 2)
+        attention = 2.0 * c.num_hidden_layers * width * context * context
+        prompt = (
+            2.0 * blocks * context / self.products[kind] + attention / self.products["bfloat16"]
+        )
+        keys = 4.0 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim * context * batch
+        step = (blocks * KINDS[kind] + 2.0 * head + keys) / self.bandwidth
+        cells = {column(n): 1000 * (batch * prompt + (n - 1) * step) for n in new}
+        return {"engine": f"floor {kind}", **cells, "a step, ms": 1000 * step}
 
 
 def supported(device: str) -> list[str]:
@@ -184,11 +217,10 @@ def title(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
-def measure(device: str, kind: str, rounds: int = 5) -> Roofline:
-    """The rate of large products of a number type, and of reading."""
+def measure(device: str, rounds: int = 5) -> Floor:
+    """The best of a few rounds of large products of each number type, and of reading."""
     large = device.startswith("cuda")
     side, array = (SIDE, ARRAY) if large else (SMALL_SIDE, SMALL_ARRAY)
-    a = torch.randn(side, side, device=device, dtype=torch.bfloat16)
 
     def best(work: Callable[[], object]) -> float:
         seconds = []
@@ -200,17 +232,25 @@ def measure(device: str, kind: str, rounds: int = 5) -> Roofline:
             seconds.append(time.perf_counter() - begun)
         return min(seconds[1:])
 
-    if kind == "bfloat16":
-        seconds = best(lambda: a @ a)
-    else:
-        small, _ = quantized.rounded(a, quantized.DTYPES[kind])
-        multiply = quantized.MULTIPLY[quantized.DTYPES[kind]]
-        seconds = best(lambda: multiply(small, small))
-    rate = 2.0 * side**3 / seconds
+    a = torch.randn(side, side, device=device, dtype=torch.bfloat16)
+    products = {kind: 2.0 * side**3 / best(product(a, kind)) for kind in supported(device)}
     read = torch.ones(array // 4, device=device)
     to = torch.empty_like(read)
-    bandwidth = max(array / best(lambda: read.sum()), 2 * array / best(lambda: to.copy_(read)))
-    return Roofline(float32=0.0, bfloat16=rate, int8=0.0, kernels=0.0, bandwidth=bandwidth)
+    read_once, copied = best(read.sum), best(lambda: to.copy_(read))
+    return Floor(products, max(array / read_once, 2 * array / copied))
+
+
+def product(a: torch.Tensor, kind: str) -> Callable[[], object]:
+    """a a^T in a number type, nothing but the product."""
+    if kind == "bfloat16":
+        return lambda: a @ a.T
+    small, _ = quantized.rounded(a, quantized.DTYPES[kind])
+    if kind == "int8":
+        return lambda: torch._int_mm(small, small.T)
+    one = torch.ones((), device=a.device)
+    return lambda: torch._scaled_mm(
+        small, small.T, scale_a=one, scale_b=one, out_dtype=torch.bfloat16
+    )
 
 
 def synchronize(device: str) -> None:

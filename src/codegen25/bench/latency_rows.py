@@ -80,12 +80,10 @@ def times_of(
 
 
 def floor_row(
-    floor: Roofline, config: ModelConfig, context: int, batch: int, new: Sequence[int],
-    weight_bytes: float = 1.0,
-) -> dict[str, Any]:  # fmt: skip
-    """The machine's own row, with weights of so many bytes."""
-    prefill = floor.prefill(config, context, batch)
-    step = floor.step(config, context, batch, weight_bytes)
+    floor: Roofline, config: ModelConfig, context: int, batch: int, new: Sequence[int]
+) -> dict[str, Any]:
+    """The machine's own row."""
+    prefill, step = floor.prefill(config, context, batch), floor.step(config, context, batch)
     cells = {column(count): 1000 * (prefill + (count - 1) * step) for count in new}
     return {"engine": "floor", **cells, "a step, ms": 1000 * step}
 

@@ -51,7 +51,7 @@ class Settings:
     torch on a GPU; "auto" takes int8 on a CPU and what is stored elsewhere. `threads` 0 is all;
     `cache_mb`, the memory for keys and values, 0 is by what is free. `draft` is the directory of a
     smaller model of the same vocabulary that drafts; its keys and values are of that memory, one
-    context of them.
+    context of them. With `cut` the model is cut over the processes of `torchrun`, see `parallel`.
     """
 
     device: str = "auto"
@@ -59,6 +59,7 @@ class Settings:
     threads: int = 0
     cache_mb: int = 0
     draft: Path | None = None
+    cut: bool = False
 
 
 class Engine(Loop):
@@ -91,7 +92,7 @@ class Engine(Loop):
         computed = settings.device, settings.kind, settings.threads
         if settings.draft is not None:
             draft = runner_for(directory_of(settings.draft, tokenizer), *computed)
-        runner = runner_for(directory, *computed)
+        runner = runner_for(directory, *computed, settings.cut)
         return cls(runner, tokenizer, directory.form, folder, settings.cache_mb, draft)
 
     @property
@@ -320,7 +321,7 @@ def _bound(runner: Runner, cache_mb: int, draft: int = 0) -> int:
         raise UserError(f"cache is {cache_mb} MB; it is 0 (by what is free) or more")
     least = runner.bytes_of(runner.config.max_position_embeddings)
     if not cache_mb and runner.device != "cpu":
-        return runner.most_bytes
+        return max(least, runner.most_bytes - draft)
     if not cache_mb:
         by_memory = min(MOST_CACHE, int(CACHE_SHARE * memory.available()))
         return min(runner.most_bytes, max(least, by_memory - draft))

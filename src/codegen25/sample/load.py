@@ -17,38 +17,39 @@ _BYTES = {"int8": 1.07, "int4": 0.63, "float32": 4.0}
 log = logging.getLogger(__name__)
 
 
-def runner_for(directory: Directory, device: str, kind: str, threads: int) -> Runner:
+def runner_for(
+    directory: Directory, device: str, kind: str, threads: int, cut: bool = False
+) -> Runner:
     """A runner for a model directory on a device ("auto", "cpu", "cuda", …).
 
-    Under `torchrun` the model is cut over its processes; only the first one returns.
+    With `cut` it is cut over the processes that `torchrun` has started; only the first one returns.
     """
     if kind not in ("auto", *KINDS):
         raise UserError(f"weights {kind!r} are unknown; they are auto, {', '.join(KINDS)}")
-    several = processes()[1] > 1
     if device == "auto":
         device = "cuda" if _has_gpu() else "cpu"
     if device == "cpu" and kind == "fp8":
         raise UserError("fp8 weights are for GPUs; use int8 or int4 on a CPU")
-    if device == "cpu" and not several:
+    if device == "cpu" and not cut:
         try:
             return _native(directory, "int8" if kind == "auto" else kind, threads)
         except MissingError as reason:
             if kind.startswith("int"):
                 raise UserError(f"{kind} weights need our kernels: {reason}") from reason
             log.info("no kernels (%s): computing with torch", reason)
-    elif kind == "int4":
-        raise UserError(
-            f"int4 weights are for CPUs; use int8, or leave the weights out on {device}"
-        )
+    if kind == "int4":
+        raise UserError("int4 weights are for our kernels, on a CPU alone; use int8 weights")
     from codegen25.sample import torch_load
 
-    if several:
+    if cut:
         return torch_load.among_several(directory, device, kind, threads)
     return torch_load.alone(directory, device, kind, threads)
 
 
 def processes() -> tuple[int, int]:
     """This process's number, and how many `torchrun` has started to hold a model together."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0, 1
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 

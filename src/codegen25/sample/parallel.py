@@ -10,11 +10,14 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -22,6 +25,7 @@ from torch import Tensor, nn
 from codegen25.config import ModelConfig
 from codegen25.errors import UserError
 from codegen25.model import Llama
+from codegen25.sample.runner import Run
 from codegen25.sample.torch_runner import Part, TorchRunner
 
 SOON = 1024
@@ -39,11 +43,15 @@ class Group:
     device: str
     orders: dist.ProcessGroup
 
+    def least(self, number: int) -> int:
+        """The least of what the processes have."""
+        found = torch.tensor(number)
+        dist.all_reduce(found, dist.ReduceOp.MIN, self.orders)
+        return int(found)
+
 
 def join(device: str) -> Group:
-    """Meet the others, once; each takes the card of its number."""
-    if dist.is_initialized():
-        raise UserError("several processes hold one model together, not two; start them with one")
+    """Meet the others; each takes the card of its number."""
     if device == "cuda":
         local = int(os.environ.get("LOCAL_RANK", "0"))
         if local >= torch.cuda.device_count():
@@ -53,8 +61,7 @@ def join(device: str) -> Group:
             )
         torch.cuda.set_device(local)
         device = f"cuda:{local}"
-    backend = "nccl" if device.startswith("cuda") else "gloo"
-    dist.init_process_group(backend, timeout=FOREVER)
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     orders = dist.new_group(backend="gloo", timeout=FOREVER)
     return Group(dist.get_rank(), dist.get_world_size(), device, orders)
 
@@ -117,12 +124,15 @@ def connect(model: Llama) -> None:
 
 
 class Leader(TorchRunner):
-    """The first process's runner: the others do what it does."""
+    """The first process's runner: the others do what it does.
 
-    def __init__(self, model: Llama, group: Group, rows: int = 0) -> None:
-        super().__init__(model, rows)
+    What fails in one process leaves the others in the midst of a sum, so the process then ends, and
+    `torchrun` the others.
+    """
+
+    def __init__(self, model: Llama, group: Group, rows: int, kind: str = "") -> None:
+        super().__init__(model, rows, kind)
         self._group = group
-        self._failed = ""
         atexit.register(self._end)
 
     @property
@@ -141,39 +151,54 @@ class Leader(TorchRunner):
         self._say("copy", row, source, length)
         super().copy(row, source, length)
 
-    def compute(self, parts: Sequence[Part]) -> Tensor:
-        self._say("compute", *flat(parts))
+    def swap(self, row: int, other: int) -> None:
+        self._say("swap", row, other)
+        super().swap(row, other)
+
+    def compute(self, parts: Sequence[Part], step: bool) -> Tensor:
+        self._say("compute", int(step), *flat(parts))
+        return super().compute(parts, step)
+
+    def forward(self, runs: Sequence[Run]) -> np.ndarray:
         try:
-            return super().compute(parts)
-        except Exception as error:  # the others may be in the midst of a sum
-            self._failed = f"{type(error).__name__}: {error}"
+            return super().forward(runs)
+        except Exception as error:
+            _give_up(error)
             raise
 
     def _say(self, order: str, *numbers: int) -> None:
-        if self._failed:
-            raise RuntimeError(f"the processes are out of step since {self._failed}; start again")
         _send([ORDERS.index(order), *numbers], self._group)
 
     def _end(self) -> None:
         with contextlib.suppress(RuntimeError):  # they may be gone already
             self._say("end")
+            self.end()
             dist.destroy_process_group()
 
 
+def _give_up(error: Exception) -> None:
+    print(f"codegen25: a model cut over processes failed: {error!r}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
 def follow(runner: TorchRunner, group: Group) -> None:
-    """Do what the first process says until it ends."""
+    """Do what the first process says until it ends; signals to end are for that one."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     does: dict[str, Callable[..., object]] = {
         "begin": runner.begin,
         "clear": runner.clear,
         "copy": runner.copy,
-        "compute": lambda *numbers: runner.compute(parts(numbers)),
+        "swap": runner.swap,
+        "compute": lambda step, *numbers: runner.compute(parts(numbers), bool(step)),
     }
     while (said := _received(group))[0] != ORDERS.index("end"):
         does[ORDERS[said[0]]](*said[1:])
+    runner.end()
     dist.destroy_process_group()
 
 
-ORDERS = ("begin", "clear", "copy", "compute", "end")
+ORDERS = ("begin", "clear", "copy", "swap", "compute", "end")
 
 
 def flat(parts: Sequence[Part]) -> list[int]:

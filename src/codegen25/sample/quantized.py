@@ -7,6 +7,7 @@ products are the device's own (int8: sums in int32; fp8, e4m3: cards from Ada on
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +38,13 @@ class QuantizedLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(outputs, inputs, dtype=dtype), requires_grad=False)
         self.scale = nn.Parameter(torch.empty(outputs, 1), requires_grad=False)
 
+    @classmethod
+    def of(cls, weight: Tensor, scale: Tensor) -> QuantizedLinear:
+        """Of what `rounded` makes."""
+        made = cls(0, 0, weight.dtype)
+        made.weight.data, made.scale.data = weight, scale
+        return made
+
     def forward(self, x: Tensor) -> Tensor:
         dtype = self.weight.dtype
         small, scale = rounded(x.flatten(0, -2), dtype)
@@ -49,9 +57,14 @@ def _int8(x: Tensor, weight: Tensor) -> Tensor:
     return torch._int_mm(F.pad(x, (0, 0, 0, rows - len(x))), weight.T)[: len(x)].float()
 
 
+@cache
+def _one(device: torch.device) -> Tensor:
+    return torch.ones((), device=device)
+
+
 def _fp8(x: Tensor, weight: Tensor) -> Tensor:
     # Scales of rows are applied outside: the product takes such only on Hopper.
-    one = torch.ones((), device=x.device)
+    one = _one(x.device)
     return torch._scaled_mm(x, weight.T, scale_a=one, scale_b=one, out_dtype=torch.bfloat16).float()
 
 

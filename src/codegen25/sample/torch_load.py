@@ -8,42 +8,44 @@ import torch
 from torch import Tensor
 
 from codegen25 import checkpoint
+from codegen25.config import ModelConfig
 from codegen25.device import choose
 from codegen25.directory import Directory
+from codegen25.errors import UserError
 from codegen25.model import Llama
-from codegen25.sample import parallel, quantized
+from codegen25.sample import joined, parallel, quantized
 from codegen25.sample.torch_runner import TorchRunner
+
+_BYTES = {"int8": 1, "fp8": 1, "float32": 4}
 
 
 def alone(directory: Directory, device: str, kind: str, threads: int) -> TorchRunner:
     """The whole model on one device."""
     _use(threads)
-    device = choose(device)
-    if kind in quantized.DTYPES:
-        return TorchRunner(_model(directory, device, kind))
-    dtype = torch.float32 if kind == "float32" else None
-    return TorchRunner(checkpoint.load(directory.folder, device, dtype).model)
+    model = _model(directory, choose(device), kind)
+    return TorchRunner(model, kind=_rounding(kind))
 
 
 def among_several(directory: Directory, device: str, kind: str, threads: int) -> TorchRunner:
     """This process's share of a model; all but the first follow it, and end with it."""
     _use(threads)
-    choose(device)
-    group = parallel.join(device)
+    group = parallel.join(choose(device))
     model = _model(directory, group.device, kind, group)
     parallel.connect(model)
+    runner = TorchRunner(model, kind=_rounding(kind))
+    rows = group.least(runner.rows)
     if group.rank == 0:
-        return parallel.Leader(model, group)
-    parallel.follow(TorchRunner(model), group)
+        return parallel.Leader(model, group, rows, runner.kind)
+    parallel.follow(runner, group)
     raise SystemExit(0)
 
 
 def _model(
     directory: Directory, device: str, kind: str, group: parallel.Group | None = None
 ) -> Llama:
-    whole = directory.config
+    whole, rounding = directory.config, _rounding(kind)
     own = parallel.share(whole, group.size) if group else whole
-    rounding = kind if kind in quantized.DTYPES else None
+    _require_memory(directory, own, kind, device)
     model = checkpoint.empty_model(own)
     if rounding:
         quantized.require_card(rounding, torch.device(device))
@@ -56,7 +58,25 @@ def _model(
 
     dtype = torch.float32 if kind == "float32" or device == "cpu" else None
     state = checkpoint.read_tensors(directory.folder, whole, device, dtype, change)
-    return checkpoint.fill(model, state)
+    return joined.join(checkpoint.fill(model, state))
+
+
+def _rounding(kind: str) -> str:
+    return kind if kind in quantized.DTYPES else ""
+
+
+def _require_memory(directory: Directory, own: ModelConfig, kind: str, device: str) -> None:
+    if not device.startswith("cuda"):
+        checkpoint.require_memory(directory.folder, own, torch.float32, device)
+        return
+    from torch.nn.attention import bias  # noqa: F401  (the first prompt would wait for it)
+
+    need, free = own.parameters * _BYTES.get(kind, 2), torch.cuda.mem_get_info(device)[0]
+    if need > free:
+        raise UserError(
+            f"{directory.folder}: the weights take {need / 1e9:.1f} GB, {free / 1e9:.1f} GB of the "
+            "card are free; use int8 weights, or several cards by torchrun"
+        )
 
 
 def _use(threads: int) -> None:

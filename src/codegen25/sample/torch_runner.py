@@ -1,15 +1,18 @@
 """A model computed by torch: any device, no compiler needed.
 
 A chunk of a prompt is computed with a shape of its own. Answers' next tokens are taken together in
-a step over the rows around them, idle ones included: a GPU replays its few shapes as graphs.
+a step over the first rows, idle ones included, to which they are moved: a GPU replays the few
+shapes of it as graphs.
 """
 
 from __future__ import annotations
 
 import gc
-import heapq
 from collections.abc import Sequence
+from contextlib import nullcontext
+from threading import Lock
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -24,7 +27,8 @@ MOST_BYTES = 4 << 30
 """All rows' keys and values take at most this on a CPU."""
 FEW = 4
 """From so many answers on a step over rows is worth it; on a GPU that replays it, from one on."""
-LEAST_COLUMNS, MOST_GRAPHS = 256, 64
+_ONE = Lock()
+"""Of all runners on GPUs one computes at a time: capturing a graph bears no company."""
 
 
 class Part(NamedTuple):
@@ -42,24 +46,20 @@ class Part(NamedTuple):
 
 
 class Window(NamedTuple):
-    """The rows `first` to `end` of the slots, and their first `columns` places."""
+    """The first `rows` rows of the slots, and their first `columns` places."""
 
-    first: int
-    end: int
+    rows: int
     columns: int
 
     @classmethod
-    def around(cls, parts: Sequence[Part], rows: int, capacity: int) -> Window:
-        """The smallest that holds all parts, of few shapes: sizes are powers of two, and rows
-        begin at a multiple of their count."""
-        numbers, size = [part.row for part in parts], 1
-        while min(numbers) // size != max(numbers) // size:
-            size *= 2
-        columns, needed = LEAST_COLUMNS, 1 + max(part.start for part in parts)
-        while columns < needed:
-            columns *= 2
-        first = min(numbers) // size * size
-        return cls(first, min(first + size, rows), min(columns, capacity))
+    def of(cls, rows: int, places: int, most: Window) -> Window:
+        """The smallest of few sizes that holds so many: rows by powers of two, places too, and
+        from 1,024 on by steps of 512."""
+        wide = (
+            512 * -(-places // 512) if places > 1024 else max(256, 1 << (places - 1).bit_length())
+        )
+        tall = 1 << (rows - 1).bit_length()
+        return cls(min(tall, most.rows), min(wide, most.columns))
 
 
 class _Slots(Cache):
@@ -75,11 +75,10 @@ class _View(Cache):
     """A window of the slots; each of its rows takes one more token, where that row stands."""
 
     def __init__(self, slots: _Slots, window: Window) -> None:
-        first, end, columns = window
-        self.store, self.length = slots.store[:, :, first:end], 0
-        self.at = slots.at[first:end]
-        self._rows = torch.arange(end - first, device=self.at.device)
-        self._columns = torch.arange(columns, device=self.at.device)
+        self.store, self.length = slots.store[:, :, : window.rows], 0
+        self.at = slots.at[: window.rows]
+        self._rows = torch.arange(window.rows, device=self.at.device)
+        self._columns = torch.arange(window.columns, device=self.at.device)
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store one token a row; the window's places come back."""
@@ -103,13 +102,13 @@ class _One(Cache):
 
 
 class TorchKeys(Keys):
-    """A row of the slots; given back when nobody holds it."""
+    """A row of the slots, which may become another; given back when nobody holds it."""
 
     def __init__(self, runner: TorchRunner, row: int) -> None:
         self._runner, self.row, self.capacity = runner, row, runner.capacity
 
     def __del__(self) -> None:
-        heapq.heappush(self._runner.free, self.row)
+        self._runner.free.append(self.row)
 
     @property
     def bytes(self) -> int:
@@ -129,18 +128,19 @@ class _Graph(NamedTuple):
 
 
 class TorchRunner:
-    """Computes with a `Llama` on its device."""
+    """Computes with a `Llama` on its device; `kind` is what its blocks' weights are."""
 
-    def __init__(self, model: Llama, rows: int = 0) -> None:
+    def __init__(self, model: Llama, rows: int = 0, kind: str = "") -> None:
         self.model, self.config = model, model.config
         weight = model.model.embed_tokens.weight
-        self.kind = str(weight.dtype).removeprefix("torch.")
+        self.kind = kind or str(weight.dtype).removeprefix("torch.")
         self.device, self._device = weight.device.type, weight.device
         self.capacity = model.config.max_position_embeddings
         self._row_bytes = Cache(model.config, 1, self.capacity, weight.new_empty(0, device="meta"))
         self.rows = rows or self._affordable(weight)
         self.most_bytes = self.rows * self._row_bytes.store.nbytes
         self.free: list[int] = []
+        self._held: WeakValueDictionary[int, TorchKeys] = WeakValueDictionary()
         self._graphs: dict[Window, _Graph] = {}
 
     @property
@@ -159,19 +159,51 @@ class TorchRunner:
             gc.collect()  # an error's traceback may hold rows that nobody uses
         if not self.free:
             raise MemoryError("all rows are in use")
-        row = heapq.heappop(self.free)  # the lowest: answers stand side by side
-        self.clear(row)
-        return TorchKeys(self, row)
+        row = min(self.free)  # answers then stand side by side
+        self.free.remove(row)
+        keys = TorchKeys(self, row)
+        self._held[keys.row] = keys
+        self.clear(keys.row)
+        return keys
 
     def bytes_of(self, capacity: int) -> int:
         return self._row_bytes.store.nbytes
 
     def forward(self, runs: Sequence[Run]) -> np.ndarray:
-        parts = []
+        held = []
         for run in runs:
             assert isinstance(run.keys, TorchKeys)
-            parts.append(Part(run.keys.row, run.start, run.wanted, run.ids))
-        return self.compute(parts).float().cpu().numpy()
+            held.append(run.keys)
+        single = [len(run.ids) == run.wanted == 1 for run in runs]
+        step = sum(single) >= (1 if self.device == "cuda" else FEW)
+        if step:
+            self._gather([keys for keys, one in zip(held, single, strict=True) if one])
+        parts = [
+            Part(keys.row, run.start, run.wanted, run.ids)
+            for keys, run in zip(held, runs, strict=True)
+        ]
+        with _ONE if self.device == "cuda" else nullcontext():
+            return self.compute(parts, step).float().cpu().numpy()
+
+    def _gather(self, keys: Sequence[TorchKeys]) -> None:
+        """Make theirs the first rows, so that a step reads those and no others."""
+        taken = {each.row for each in keys}
+        places = [row for row in range(len(keys)) if row not in taken]
+        for each in keys:
+            if each.row >= len(keys):
+                self._move(each, places.pop())
+
+    def _move(self, keys: TorchKeys, row: int) -> None:
+        before, other = keys.row, self._held.get(row)
+        self.swap(before, row)
+        if other is None:
+            self.free[self.free.index(row)] = before
+            del self._held[before]
+        else:
+            other.row = before
+            self._held[before] = other
+        keys.row = row
+        self._held[row] = keys
 
     # ----------------------------------------------------- what every process does, see `parallel`
 
@@ -179,6 +211,7 @@ class TorchRunner:
         """Take the memory of `rows` and one."""
         self.rows = rows
         self.free = list(range(rows + 1))
+        self._graphs.clear()
         weight = self.model.model.embed_tokens.weight
         self.slots = _Slots(self.model.config, rows + 1, self.capacity, weight)
         self._ids = torch.zeros(rows + 1, 1, dtype=torch.long, device=self._device)
@@ -192,21 +225,27 @@ class TorchRunner:
         store = self.slots.store
         store[:, :, row, :, :length] = store[:, :, source, :, :length]
 
+    def swap(self, row: int, other: int) -> None:
+        """Exchange two rows, a layer at a time."""
+        for layer in self.slots.store:
+            layer[:, [row, other]] = layer[:, [other, row]]
+
     @torch.inference_mode()
-    def compute(self, parts: Sequence[Part]) -> Tensor:
-        """Logits (sum of wanted, vocabulary) on the device."""
-        single = [i for i, part in enumerate(parts) if part.single]
-        together = single if len(single) >= (1 if self.device == "cuda" else FEW) else []
-        stepped = dict(
-            zip(together, self._step([parts[i] for i in together]), strict=True)
-            if together else ()
-        )  # fmt: skip
-        return torch.cat(
-            [
-                stepped[i][None] if i in stepped else self._alone(part)
-                for i, part in enumerate(parts)
-            ]
-        )
+    def compute(self, parts: Sequence[Part], step: bool) -> Tensor:
+        """Logits (sum of wanted, vocabulary) on the device.
+
+        With `step` those of one token are computed together; theirs are the first rows.
+        """
+        with torch.cuda.device(self._device) if self.device == "cuda" else nullcontext():
+            together = [part for part in parts if step and part.single]
+            stepped = self._step(together) if together else None
+            found = []
+            for part in parts:
+                if stepped is not None and part.single:
+                    found.append(stepped[part.row : part.row + 1])
+                else:
+                    found.append(self._alone(part))
+            return torch.cat(found)
 
     def _alone(self, part: Part) -> Tensor:
         cache = _One(self.slots, part.row, part.start)
@@ -214,39 +253,48 @@ class TorchRunner:
         return self.model.lm_head(hidden[0, len(part.ids) - part.wanted :])
 
     def _step(self, parts: Sequence[Part]) -> Tensor:
-        window = Window.around(parts, self.rows + 1, self.capacity)
-        rows = [part.row for part in parts]
+        rows, starts = [part.row for part in parts], [part.start for part in parts]
+        most = Window(self.rows + 1, self.capacity)
+        window = Window.of(1 + max(rows), 1 + max(starts), most)
         self._ids[rows, 0] = torch.tensor([part.ids[0] for part in parts], device=self._device)
         # An idle row writes to the last place, which no sequence ever uses: its answer ends there.
         at = torch.full((self.rows + 1,), self.capacity - 1)
-        at[rows] = torch.tensor([part.start for part in parts])
+        at[rows] = torch.tensor(starts)
         self.slots.at.copy_(at)
-        return self._replayed(window)[[row - window.first for row in rows]]
-
-    def _replayed(self, window: Window) -> Tensor:
-        ids, view = self._ids[window.first : window.end], _View(self.slots, window)
         if self.device != "cuda":
-            return step(self.model, ids, view)
+            return self._window(window, _View(self.slots, window))
         if window not in self._graphs:
-            if len(self._graphs) >= MOST_GRAPHS:
-                self._graphs.clear()
-            step(self.model, ids, view)  # warms the libraries up outside the graph
-            torch.cuda.synchronize()
-            graph = torch.cuda.CUDAGraph()
-            pool = next((each.graph.pool() for each in self._graphs.values()), None)
-            with torch.cuda.graph(graph, pool=pool):
-                logits = step(self.model, ids, view)
-            self._graphs[window] = _Graph(graph, logits, view)
+            self._graphs[window] = self._captured(window)
         self._graphs[window].graph.replay()
         return self._graphs[window].logits
+
+    def _window(self, window: Window, view: _View) -> Tensor:
+        return step(self.model, self._ids[: window.rows], view)
+
+    def _captured(self, window: Window) -> _Graph:
+        view = _View(self.slots, window)
+        self._window(window, view)  # warms the libraries up outside the graph
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        pool = next((each.graph.pool() for each in self._graphs.values()), None)
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+            logits = self._window(window, view)
+        return _Graph(graph, logits, view)
+
+    def end(self) -> None:
+        """Let the graphs go: what they hold of a communicator must not outlive it."""
+        self._graphs.clear()
+        if self.device == "cuda":
+            torch.cuda.synchronize(self._device)
 
     def _affordable(self, weight: Tensor) -> int:
         """As many rows as fit: of the model and the device alone, not of the requests."""
         room = MOST_BYTES
         if weight.device.type == "cuda":
+            torch.cuda.empty_cache()
             room = torch.cuda.mem_get_info(weight.device)[0] // 2
         rows = ROWS
-        while rows > 1 and rows * self._row_bytes.store.nbytes > room:
+        while rows > 1 and (rows + 1) * self._row_bytes.store.nbytes > room:
             rows //= 2
         return rows
 

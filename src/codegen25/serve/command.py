@@ -69,7 +69,13 @@ def run(options: Options) -> None:
         raise UserError(f"--queue {options.queue}: it is 0 or more")
     rules = Rules.of(options.host, options.allow_hosts, keys(options))
     folders = models(options)
-    if processes()[0]:
+    rank, size = processes()
+    if size > 1 and (options.adapters or options.draft or options.engine == LLAMA_CPP):
+        raise UserError(
+            "under torchrun one model of our own engine is cut over the processes; "
+            f"leave --adapter, --draft and --engine {LLAMA_CPP} out"
+        )
+    if rank:
         backend(next(iter(folders.values())), options)  # computes what the first process asks for
     begun = time.perf_counter()
 
@@ -210,8 +216,9 @@ def backend(folder: Path, options: Options) -> Backend:
         from codegen25.sample.engine import Engine, Settings
 
         settings = Settings(
-            "auto", options.weights, options.threads, options.cache_mb, draft_of(options)
-        )
+            "auto", options.weights, options.threads, options.cache_mb, draft_of(options),
+            processes()[1] > 1,
+        )  # fmt: skip
         made = Engine.load(folder, settings)
     made.tokenizer.encode("def f")  # the tokenizer's first use is slow
     with contextlib.suppress(UserError):  # it can't be healed: whoever types is told

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sandbox_helpers import GOOD, TEST, box, canonical, decide, left, running, unharmed
+from sandbox_helpers import GOOD, HASTY, TEST, box, canonical, decide, left, running, unharmed
 
 from codegen25.errors import UserError
 from codegen25.evaluate.sandbox import Limits, Program, Sandbox, pool
@@ -28,6 +28,12 @@ from codegen25.evaluate.sandbox.process import Job, Worker
 @pytest.fixture(scope="module", params=LEVELS)
 def any_level(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     with box(request.param) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=LEVELS)
+def hasty(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    with box(request.param, limits=HASTY) as made:
         yield made
 
 
@@ -160,16 +166,16 @@ def test_workers_end_when_their_coordinator_is_killed(level: str) -> None:
         assert not Path(root).exists()
 
 
-def test_a_test_without_end_on_what_a_candidate_answers(any_level: Sandbox) -> None:
+def test_a_test_without_end_on_what_a_candidate_answers(hasty: Sandbox) -> None:
     long = "def check(candidate):\n    for _ in range(candidate(1)): pass\n"
-    assert decide(any_level, "def f(x): return 10 ** 12", long).status == "timeout"
+    assert decide(hasty, "def f(x): return 10 ** 12", long).status == "timeout"
     hold = (
         "def check(candidate):\n    while True:\n        try: candidate(1)\n        except: pass\n"
     )
-    assert decide(any_level, "import os\ndef f(x): os._exit(0)", hold).status == "timeout"
+    assert decide(hasty, "import os\ndef f(x): os._exit(0)", hold).status == "timeout"
     memory = "def check(candidate):\n    assert list(range(candidate(1)))\n"
-    assert decide(any_level, "def f(x): return 10 ** 9", memory, stages=STRICT).status == "oom"
-    assert unharmed(any_level)
+    assert decide(hasty, "def f(x): return 10 ** 9", memory, stages=STRICT).status == "oom"
+    assert unharmed(hasty)
 
 
 def test_a_test_that_catches_all_credits_nobody(any_level: Sandbox) -> None:

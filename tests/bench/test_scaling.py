@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from codegen25.errors import UserError
+from codegen25.tokenizer import Tokenizer
+from conftest import ROOT
+
+
+def script(name: str) -> Any:
+    """A module of benchmarks/, which is no package; modules look each other up by name."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+script("findings")
+scaling = script("scaling")
+
+
+def looks(law: Any) -> list[Any]:
+    return [
+        scaling.Look(n, d, law.bits(n, d))
+        for n in (1e6, 2e6, 4e6)
+        for d in np.geomspace(3e5, 2e7, 12)
+    ]
+
+
+def test_a_law_is_found_again_from_its_own_values() -> None:
+    law = scaling.Law(0.4, 30.0, 0.35, 60.0, 0.3)
+    found = scaling.fitted(looks(law))
+    assert (found.alpha, found.beta) == pytest.approx((0.35, 0.3))
+    assert (found.e, found.a, found.b) == pytest.approx((0.4, 30.0, 60.0), rel=1e-3)
+
+
+def test_more_compute_wants_a_larger_model_and_more_text() -> None:
+    law = scaling.Law(0.4, 30.0, 0.35, 60.0, 0.3)
+    small, large = law.best(1e14), law.best(1e16)
+    assert small.weights < large.weights and small.positions < large.positions
+    assert small.flops == pytest.approx(1e14) and large.bits < small.bits
+    # At the best place a little more of either, for the other, gains nothing.
+    for factor in (0.8, 1.25):
+        assert law.bits(small.weights * factor, small.positions / factor) >= small.bits
+
+
+def test_what_does_not_fall_is_no_law() -> None:
+    rising = [scaling.Look(n, d, n * 1e-6 + d * 1e-6) for n in (1e6, 2e6) for d in (1e6, 2e6, 4e6)]
+    with pytest.raises(UserError, match="no law"):
+        scaling.fitted(rising)
+
+
+def test_sizes_are_trained_fitted_and_drawn_into_the_page(
+    corpus: Path, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer.save(tmp_path / "tokenizer.json")
+    monkeypatch.setattr(scaling, "SIZES", {"a": (1, 32), "b": (2, 64)})
+    monkeypatch.setattr(scaling, "LOOKS", 10)
+    page = tmp_path / "page.md"
+    page.write_text("# F\n\n## Size\n\n<!-- size -->\n<!-- end of size -->\n")
+    command = [
+        "--corpus", str(corpus), "--tokenizer", str(tmp_path / "tokenizer.json"),
+        "--out", str(tmp_path / "out"), "--flops", "3e9", "--sizes", "a,b", "--page", str(page),
+        *(part for each in ("shape.context=64", "window=60", "batch=2", "micro_batch=2",
+                            "schedule.warmup=1", "epochs=2", "shape.heads=2")
+          for part in ("--set", each)),
+    ]  # fmt: skip
+    scaling.main(command)
+    text = page.read_text()
+    assert "| a | " in text and "| b | " in text and "scaling.png" in text
+    assert (tmp_path / "scaling.png").stat().st_size > 5000 and (tmp_path / "scaling.svg").exists()
+    logs = list((tmp_path / "out").rglob("log.jsonl"))
+    before = [path.stat().st_mtime_ns for path in logs]
+    scaling.main(command)  # done already: nothing is trained again
+    assert before == [path.stat().st_mtime_ns for path in logs] and len(logs) == 2
