@@ -143,6 +143,20 @@ def test_accepted_answers_are_sources_of_drafts(session: Session) -> None:
     assert session.engine.tokenizer.decode(accepted) == first.text
 
 
+def test_other_files_are_sources_of_drafts_though_they_are_not_shown(
+    engine: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "shapes.py").write_text(
+        'def area(width, height):\n    """Width times height."""\n    return width * height\n'
+    )
+    prefix = "from shapes import area\n\n\ndef both(a, b):\n    x = "
+    around = Surroundings(Repository(tmp_path), "main.py", budget=0)
+    request = Session(engine, Options(max_tokens=8), around).request(prefix, "\n")
+    assert "Width times" not in engine.tokenizer.decode(request.prompt.ids)
+    assert any("Width times" in engine.tokenizer.decode(ids) for ids in request.sources)
+    assert Session(engine, Options(max_tokens=8)).request(prefix, "\n").sources == ()
+
+
 def test_what_runs_ahead_accepts_nothing(session: Session, engine: Engine) -> None:
     at = TEXT.index("        self.capacity, self.held")
     prefix, suffix = TEXT[:at], TEXT[TEXT.index("    @property") :]

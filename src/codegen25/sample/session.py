@@ -31,6 +31,8 @@ REACH = 16 * ROOM
 """Characters of an endless line that are enough for `ROOM` tokens."""
 REMEMBERED, ACCEPTED = 64, 16
 TAIL = 64
+FURTHER = 8
+"""Pieces of other files that drafts are looked up in."""
 PARTIAL = ("cancelled", "time")
 """Reasons that say nothing of what the whole answer would have been."""
 APPENDING = (Layout.ANCHORED, Layout.SPM, Layout.CAUSAL)
@@ -167,19 +169,27 @@ class Around(Protocol):
     def ids(self, prefix: str, suffix: str, tokenizer: Tokenizer) -> list[int]:
         """Ids that stand before the prompt, at most `budget`."""
 
+    def further(self) -> tuple[tuple[int, ...], ...]:
+        """Ids of what was found for the last prompt, the best first: drafts may be of it."""
 
-@dataclass(frozen=True)
+
 class Surroundings:
     """The repository around a file, `path` within it; at most `budget` tokens are shown of it."""
 
-    repository: Repository
-    path: str
-    budget: int = 256
+    def __init__(self, repository: Repository, path: str, budget: int = 256) -> None:
+        self.repository, self.path, self.budget = repository, path, budget
+        self._further: tuple[tuple[int, ...], ...] = ()
 
     def ids(self, prefix: str, suffix: str, tokenizer: Tokenizer) -> list[int]:
         """Pieces of other files that say something about the cursor's place."""
         snippets = gather(self.repository, self.path, prefix, suffix)
+        best = [each.text for each in snippets[:FURTHER]]
+        self._further = tuple(tuple(tokenizer.encode(text)) for text in best)
         return render(snippets, tokenizer, self.budget)
+
+    def further(self) -> tuple[tuple[int, ...], ...]:
+        """The best pieces, whether or not they are shown."""
+        return self._further
 
 
 class Typing:
@@ -258,8 +268,12 @@ class Typing:
         return Request(
             prompt, most, options.sampling, stops=options.stops, prefix=prefix,
             suffix=suffix, language=options.language, forced=forced, priority=priority,
-            budget=options.budget, owner=options.owner, sources=tuple(reversed(self._accepted)),
+            budget=options.budget, owner=options.owner, sources=self._sources(),
         )  # fmt: skip
+
+    def _sources(self) -> tuple[tuple[int, ...], ...]:
+        further = self._surroundings.further() if self._surroundings else ()
+        return (*reversed(self._accepted), *further)
 
     def _learn(self, prefix: str) -> None:
         """An answer that now stands before the cursor was accepted: what it says may come again."""
