@@ -462,7 +462,9 @@ def test_faults_of_ours_name_no_details(served: Any, monkeypatch: pytest.MonkeyP
             [[response]] = ask(served, Request(text_input=PREFIX))
         assert response.error is not None and response.error.code == code
         assert said in response.error.message and "secret" not in response.error.message
-    assert any("secret" in text for text in Logger.said)
+    said = [text for text in Logger.said if text.startswith("internal error")]
+    assert said and "RuntimeError (" in said[-1] and "test_export_triton.py:" in said[-1]
+    assert not any("secret" in text for text in Logger.said)
 
 
 def test_a_client_that_goes_away_ends_its_request(served: Any) -> None:
@@ -496,3 +498,5 @@ def test_a_broken_connection_hurts_nobody_else(served: Any) -> None:
     broken.sender.broken = True
     served.execute([broken, other])
     assert other.sender.wait()[-1].values["tokens"] == 9
+    said = next(text for text in Logger.said if "could not be sent" in text)
+    assert "RuntimeError (" in said and "the connection broke" not in said

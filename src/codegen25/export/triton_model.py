@@ -22,6 +22,7 @@ from codegen25.errors import UserError
 from codegen25.export.triton_fields import INPUTS, merged, request_of
 from codegen25.sample.engine import Engine, Settings
 from codegen25.sample.request import BusyError, Completion, Handle, Piece
+from codegen25.traced import traced
 
 POLL = 0.02
 """Seconds between two looks at who went away."""
@@ -182,7 +183,7 @@ class Courier(threading.Thread):
             flags = triton.TRITONSERVER_RESPONSE_COMPLETE_FINAL if letter.last else 0
             reply.sender.send(letter.response(), flags)
         except Exception as error:
-            triton.Logger.log_error(f"a response could not be sent: {error!r}")
+            triton.Logger.log_error(f"a response could not be sent: {traced(error)}")
             if reply.handle is not None:
                 reply.handle.cancel()
 
@@ -203,5 +204,5 @@ def _said(error: Exception) -> Any:
         return codes(str(error), codes.UNAVAILABLE)
     if isinstance(error, UserError):
         return codes(" ".join(str(error).split()), codes.INVALID_ARG)
-    triton.Logger.log_error(f"internal error: {error!r}")
-    return codes("internal error; the server's log has it", codes.INTERNAL)
+    triton.Logger.log_error(f"internal error: {traced(error)}")
+    return codes("internal error; the server's log says where", codes.INTERNAL)

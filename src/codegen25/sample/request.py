@@ -13,6 +13,7 @@ from codegen25.errors import UserError
 from codegen25.infill import Prompt
 from codegen25.sample.options import Sampling
 from codegen25.sample.stopping import Stops
+from codegen25.traced import traced
 
 DEFAULT_MAX_TOKENS = 128
 log = logging.getLogger(__name__)
@@ -172,5 +173,5 @@ class Handle:
                 return
             try:
                 callback(self)
-            except Exception:
-                log.exception("a callback of a request that ended raised")
+            except Exception as error:
+                log.error("a callback of a request that ended raised: %s", traced(error))

@@ -22,6 +22,7 @@ from codegen25.sample.request import Priority
 from codegen25.sample.runner import Run, Runner, Striding
 from codegen25.sample.sampling import draw_rows
 from codegen25.tokenizer import Tokenizer
+from codegen25.traced import traced
 
 MOST_CHUNK, LEAST_CHUNK = 512, 32
 MOST_DRAFT = 8
@@ -242,7 +243,7 @@ class Scheduler(Admission):
         try:
             ids = model.draft(text, answer.request, answer.left - 1, self._chunk())
         except Exception as error:  # the answer does without
-            log.warning("the draft model failed and drafts no more: %r", error)
+            log.warning("the draft model failed and drafts no more: %s", traced(error))
             ids, self.model = [], None
         return Guess(ids, model.gate, 1000 * (time.perf_counter() - begun))
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from traceback import walk_tb
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -17,11 +15,10 @@ from codegen25.errors import UserError
 from codegen25.sample.request import BusyError, ClosedError
 from codegen25.serve.refusals import UnavailableError, UnknownModelError, UnsupportedError
 from codegen25.serve.reply import GoneError, reply
+from codegen25.traced import traced
 
 log = logging.getLogger("codegen25.serve")
 RETRY_SECONDS = 1
-DEEPEST = 16
-"""Lines of our code and others' that are logged of a failure, the innermost ones."""
 TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -56,7 +53,7 @@ def said(error: Exception) -> tuple[int, dict[str, Any]]:
         return 400, shape(400, *_validation(error))
     if isinstance(error, HTTPException):
         return error.status_code, shape(error.status_code, str(error.detail))
-    log.error("a request failed: %s", " from ".join(_traced(error)))
+    log.error("a request failed: %s", traced(error))
     return 500, shape(500, "the server failed at this request; its log says more")
 
 
@@ -75,19 +72,6 @@ def refusal(path: str, status: int, body: dict[str, Any], headers: Mapping[str, 
     if path.startswith("/api/"):  # Ollama's clients take a text
         body = {"error": body["error"]["message"]}
     return reply(body, status, {**headers, **again})
-
-
-def _traced(error: BaseException | None) -> Iterator[str]:
-    """Kinds of an error and its causes, and the lines they passed: no message, it may hold code."""
-    while error is not None:
-        frames = list(walk_tb(error.__traceback__))[-DEEPEST:]
-        lines = " ".join(f"{_short(frame.f_code.co_filename)}:{at}" for frame, at in frames)
-        yield f"{type(error).__name__} ({lines})"
-        error = error.__cause__
-
-
-def _short(file: str) -> str:
-    return "/".join(Path(file).parts[-2:])
 
 
 def _validation(error: RequestValidationError) -> tuple[str, str | None]:
