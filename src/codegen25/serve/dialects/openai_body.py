@@ -13,6 +13,7 @@ from codegen25.sample.stopping import Stops
 from codegen25.serve import fields as f
 from codegen25.serve.ask import Ask
 from codegen25.serve.languages import language_named
+from codegen25.serve.refused import Shaped
 
 T = TypeVar("T")
 MOST_PROMPTS = 64
@@ -25,7 +26,7 @@ class StreamOptions(f.Body):
     include_usage: bool = False
 
 
-class CompletionBody(f.Body):
+class CompletionBody(Shaped):
     """The request."""
 
     model: f.Name | None = None

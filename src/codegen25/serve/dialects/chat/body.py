@@ -13,6 +13,7 @@ from codegen25.serve.ask import Ask
 from codegen25.serve.chat_template import STOP, parts_of
 from codegen25.serve.dialects.openai_body import StreamOptions
 from codegen25.serve.prompts import encoded, room_after
+from codegen25.serve.refused import Tooled
 from codegen25.serve.service import Served
 
 MOST_MESSAGES = 1000
@@ -39,7 +40,7 @@ class Message(f.Body):
         return self.role, "".join(part.text for part in self.content or ())
 
 
-class ChatBody(f.Body):
+class ChatBody(Tooled):
     """The request."""
 
     model: f.Name | None = None

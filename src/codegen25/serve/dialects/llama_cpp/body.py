@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 
 from codegen25.sample.options import Sampling
 from codegen25.serve import fields as f
+from codegen25.serve.refused import Shaped
 
 LEAST_SECONDS = 0.05
 Milliseconds = Annotated[int, Field(ge=-1, le=3_600_000)]
@@ -32,7 +33,7 @@ class Adapter(f.Body):
     scale: Annotated[float, AfterValidator(_whole)] = 1.0
 
 
-class Body(f.Body):
+class Body(Shaped):
     """What both requests hold."""
 
     model: f.Name | None = None

@@ -20,6 +20,7 @@ from codegen25.serve.ask import Ask
 from codegen25.serve.chat_template import STOP, Message, parts_of
 from codegen25.serve.languages import language_of_text
 from codegen25.serve.prompts import encoded, infill_tokens, room_after
+from codegen25.serve.refused import Refused
 from codegen25.serve.service import Served
 
 MOST_MESSAGES = 1000
@@ -54,6 +55,7 @@ class Body(f.Body):
     model: f.Name = ""
     stream: bool | None = None
     options: Options | None = None
+    format: Refused = None
 
     @property
     def chosen(self) -> Options:
@@ -118,6 +120,7 @@ class ChatMessage(f.Body):
 class ChatBody(Body):
     """A conversation."""
 
+    tools: Refused = None
     messages: Annotated[list[ChatMessage], Field(max_length=MOST_MESSAGES)] = Field(
         default_factory=list
     )
