@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import socket
+import threading
+from pathlib import Path
 
+import psutil
 import pytest
 
 from codegen25.bench import serve
-from codegen25.bench.serving.http import Target
-from codegen25.bench.serving.typists import Seen, type_all
+from codegen25.bench.keystrokes import Place
+from codegen25.bench.serving import bodies, goals, hurt
+from codegen25.bench.serving.bare import Bare
+from codegen25.bench.serving.http import Answer, Target
+from codegen25.bench.serving.typists import STAYS, Seen, leave, one_by_one, type_all
+from codegen25.sample.engine import Engine, Settings
 from conftest import Run
 
 
@@ -24,7 +33,8 @@ def cells(out: str, head: str) -> dict[str, str]:
 @pytest.mark.slow
 def test_people_who_type_are_answered(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "WARM_SECONDS", 0.5)
-    monkeypatch.setattr(serve, "LEAVE_SECONDS", 0.5)
+    monkeypatch.setattr(hurt, "LEAVE_SECONDS", 0.5)
+    monkeypatch.setattr(hurt, "READERS", 1)
     code, out, _ = run(
         "bench", "serve", "--typists", "3", "--seconds", "2.5", "--interval", "0.5",
         "--threads", "1", "--peers-python", "/nowhere/python",
@@ -36,7 +46,139 @@ def test_people_who_type_are_answered(run: Run, monkeypatch: pytest.MonkeyPatch)
     assert "llama.cpp Q8_0 (not run:" in out
     after = cells(out, "requests left")
     assert after["requests left"] == after["requests left then"] == "0"
-    assert float(after["hung up a second"]) > 0
+    assert after["slots left"] == after["slots left then"] == after["unanswered"] == "0"
+    assert float(after["hung up a second"]) > 0 and int(after["amid an answer, in all"]) > 0
+    assert after["streams held up"] in ("1", "still computing")
+    alone = cells(out, "questions")
+    assert float(alone["engine alone, p50 ms"]) > 0 and alone["other answers"] == "0"
+    assert cells(out, "goal") == {"goal": "errors at most 0", "measured": "0", "met": "yes"}
+
+
+GOOD = {
+    "errors": 0, "memory growth %": 2.0, "HTTP beyond the engine, p50 ms": 1.5, "requests left": 0,
+    "waiting left": 0, "slots left": 0, "hung up a second": 240.0, "unanswered": 0,
+    "requests left then": 0, "waiting left then": 0, "slots left then": 0,
+}  # fmt: skip
+
+
+def missed(found: dict[str, object]) -> list[str]:
+    rows = goals.checked(found)
+    assert all(row["met"] in ("yes", "no") for row in rows)
+    return [row["goal"] for row in rows if row["met"] == "no"]
+
+
+def test_goals_are_met_or_missed() -> None:
+    assert missed(GOOD) == []
+    for figure, bad in (
+        ("memory growth %", 2.1), ("errors", 1), ("errors", "3 OSError"), ("slots left then", 1),
+        ("HTTP beyond the engine, p50 ms", float("nan")), ("hung up a second", 199.0),
+        ("memory growth %", ""), ("unanswered", 2),
+    ):  # fmt: skip
+        [goal] = missed({**GOOD, figure: bad})
+        assert goal.startswith(figure)
+    assert len(missed({})) == len(GOOD)
+    [row] = [row for row in goals.checked(GOOD) if "hung up" in row["goal"]]
+    assert row == {"goal": "hung up a second at least 200", "measured": 240.0, "met": "yes"}
+
+
+PLACE = Place("import os\n", "def f(x):", "\n\nprint(f(1))\n")
+
+
+@pytest.fixture(scope="module")
+def engine(model_dir: Path) -> Engine:
+    return Engine.load(model_dir, Settings("cpu", "float32", 1))
+
+
+def test_long_questions_have_nothing_in_common(engine: Engine) -> None:
+    asked = [json.loads(body) for body in bodies.distinct(engine, PLACE, 40)]
+    assert len({each["prompt"].partition("\n")[0] for each in asked}) == 40
+    assert {each.get("stream") for each in asked} == {True, False}
+    streams = [json.loads(body) for body in bodies.large(engine, PLACE, 3)]
+    assert {each["n"] for each in streams} == {bodies.MANY}
+    for each in (*asked, *streams):
+        assert each["max_tokens"] == 128 and not {"session", "suffix"} & set(each)
+        assert set(each["logit_bias"]) == {str(token) for token in engine.form.ends_of_span}
+
+
+@contextlib.asynccontextmanager
+async def listening(answer):  # type: ignore[no-untyped-def]
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    yield Target("127.0.0.1", server.sockets[0].getsockname()[1], "/")
+    server.close()
+
+
+def test_those_who_leave_have_asked_each_something_else() -> None:
+    came: list[bytes] = []
+
+    async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said = b""
+        with contextlib.suppress(OSError):
+            while part := await reader.read(1000):
+                said += part
+                writer.write(b"data: x")
+        came.append(said)
+        writer.close()
+
+    async def run() -> tuple[float, int]:
+        async with listening(read) as target:
+            left = await leave(target, [b"%d" % i for i in range(1000)], 200, 0.3)
+            await asyncio.sleep(0.1)
+        return left
+
+    rate, amid = asyncio.run(run())
+    whole = [said for said in came if said]  # some are gone before a byte of theirs was read
+    assert 0 < rate <= 210 and len(set(whole)) == len(whole) >= amid >= len(came) // len(STAYS) > 0
+
+
+def test_questions_go_to_both_in_turn(engine: Engine) -> None:
+    order: list[str] = []
+    answers = [b'{"choices":[{"text":"a"}]}', b'{"choices":[{"text":"b"}]}']
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for text in answers:
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(1)
+            order.append("server")
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text)
+            writer.write(head + text)
+
+    async def run() -> list[Answer]:
+        async with listening(answer) as target:
+            return await one_by_one(target, [b"1", b"2"], lambda body: order.append(body.decode()))
+
+    found = asyncio.run(run())
+    assert order == ["server", "1", "server", "2"] and [each.status for each in found] == [200, 200]
+    bare = Bare(engine)
+    for body in bodies.typed(PLACE, stream=False)[:2]:
+        bare.ask(body)
+    bare.texts[0] = "a"
+    bare.ms = [1000 * each.whole - 3.0 for each in found]
+    row = bare.row(found)
+    assert row["HTTP beyond the engine, p50 ms"] == pytest.approx(3.0)
+    assert (row["questions"], row["other answers"]) == (2, 1)
+
+
+def test_a_stopped_reader_takes_next_to_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        made: list[socket.socket] = []
+
+        def begin() -> None:
+            made.append(server.accept()[0])
+            made[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            made[0].recv(1000)
+            made[0].sendall(b"x")
+
+        thread = threading.Thread(target=begin)
+        thread.start()
+        reader = hurt._stopped(Target("127.0.0.1", server.getsockname()[1], "/"), b"{}")
+        thread.join()
+        assert psutil.Process(reader.pid).status() == psutil.STATUS_STOPPED
+        made[0].settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            made[0].sendall(b"y" * 100_000)
+        reader.kill()
+        reader.wait()
+        made[0].close()
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -85,7 +227,7 @@ def test_the_refused_are_counted_apart() -> None:
     assert (found.busy, found.firsts, found.wholes) == (1, [], [])
     row = serve._row("ours", found, 1.0, [110.0, 100.0, 105.0])
     assert row["refused"] == row["asked/s"] == 1 and row["answered/s"] == 0
-    assert row["its growth %"] == pytest.approx(10)
+    assert row["memory growth %"] == pytest.approx(10)
 
 
 def test_nonsense_is_refused(run: Run) -> None:

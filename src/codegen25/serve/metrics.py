@@ -35,6 +35,7 @@ class Metrics:
         self.active = self._gauge("active_requests", "Requests being answered")
         self.waiting = self._gauge("waiting_requests", "Requests in the queue")
         self.slots = self._gauge("cache_sequences", "Sequences whose keys and values are kept")
+        self.busy = self._gauge("cache_busy_sequences", "Those of them that a request holds")
         self.cache = self._gauge("cache_bytes", "Memory of keys and values")
 
     def answered(self, completion: Completion) -> None:

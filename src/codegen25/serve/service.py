@@ -129,6 +129,7 @@ class Service:
         self.metrics.active.set(sum(each.requests[0] for each in backends))
         self.metrics.waiting.set(sum(each.requests[1] for each in backends))
         self.metrics.slots.set(sum(each.kept[0] for each in backends))
+        self.metrics.busy.set(sum(map(_held, backends)))
         self.metrics.cache.set(sum(each.kept[1] for each in backends))
         return self.metrics.text()
 
@@ -258,6 +259,12 @@ class Service:
             ask.prefix, ask.suffix, max_tokens=max(1, ask.max_tokens), layout=ask.layout,
             front=ahead,
         )  # fmt: skip
+
+
+def _held(backend: Backend) -> int:
+    """Slots of our engine's that requests hold; llama.cpp's are as many as are being answered."""
+    cache = getattr(backend, "cache", None)
+    return backend.requests[0] if cache is None else sum(slot.busy for slot in list(cache.slots))
 
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

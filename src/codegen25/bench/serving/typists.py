@@ -10,7 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from codegen25.bench.serving.http import Connection, Target
+from codegen25.bench.serving.http import Answer, Connection, Target
+
+STAYS = (0.0, 0.005, 0.03, None)
+"""Seconds for which those stay who ask and leave, in turn; None: until the first text is there."""
+LONGEST_STAY = 10.0
 
 
 @dataclass
@@ -98,29 +102,48 @@ def _note_late(seen: Seen, first: float | None, pause: float) -> None:
     seen.wholes.append(pause)
 
 
-async def leave(target: Target, body: bytes, rate: float, seconds: float) -> int:
-    """Ask and hang up at once, `rate` times a second; how often that was done."""
-    begun, done = time.perf_counter(), 0
-    request = target.request(body)
+async def leave(
+    target: Target, bodies: Sequence[bytes], rate: float, seconds: float
+) -> tuple[float, int]:
+    """Ask one body after the other, `rate` a second, and hang up: how many had left a second by the
+    end of that time, and how many left in the middle of a streamed answer."""
+    begun = time.perf_counter()
+    leaving: list[asyncio.Task[bool]] = []
     while (now := time.perf_counter()) < begun + seconds:
-        if now < begun + done / rate:
-            await asyncio.sleep(begun + done / rate - now)
-        _, writer = await asyncio.open_connection(target.host, target.port)
-        writer.write(request)
-        await asyncio.sleep(0)
+        await asyncio.sleep(max(0.0, begun + len(leaving) / rate - now))
+        request = target.request(bodies[len(leaving) % len(bodies)])
+        stay = STAYS[len(leaving) % len(STAYS)]
+        leaving.append(asyncio.create_task(_leave(target, request, stay)))
+    left = sum(task.done() for task in leaving) / (time.perf_counter() - begun)
+    return left, sum(await asyncio.gather(*leaving))
+
+
+async def _leave(target: Target, request: bytes, stay: float | None) -> bool:
+    """Ask, stay and hang up; whether text had come by then."""
+    reader, writer = await asyncio.open_connection(target.host, target.port)
+    writer.write(request)
+    try:
+        if stay is not None:
+            await asyncio.sleep(stay)
+            return False
+        await asyncio.wait_for(reader.readuntil(b"data: "), LONGEST_STAY)
+        return True
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        return False
+    finally:
         writer.transport.abort()
-        done += 1
-    return done
 
 
 async def one_by_one(
-    target: Target, bodies: Sequence[bytes], inside: Callable[[bytes], float]
-) -> list[float]:
-    """Milliseconds that each question took beyond what the answer says it took `inside`."""
+    target: Target, bodies: Sequence[bytes], between: Callable[[bytes], None] | None = None
+) -> list[Answer]:
+    """The answers to questions that are asked one after the other; after each, `between` is called
+    with it."""
     connection = Connection(target)
     found = []
     for body in bodies:
-        answer = await connection.post(body)
-        found.append(1000 * answer.whole - inside(answer.body))
+        found.append(await connection.post(body))
+        if between is not None:
+            between(body)
     connection.hang_up()
     return found
