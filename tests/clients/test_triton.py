@@ -6,6 +6,7 @@ the cache folder, or the one whose Python CODEGEN25_TRITON_PYTHON names.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -24,6 +25,7 @@ from codegen25.errors import UserError
 from codegen25.models import cache_folder, resolve
 from codegen25.sample.engine import Engine, Settings
 from codegen25.sample.options import Sampling
+from codegen25.sample.request import Completion
 from codegen25.serve import triton, triton_environment
 from codegen25.serve.triton import Ports, Server
 from codegen25.serve.triton_environment import Environment
@@ -31,6 +33,8 @@ from codegen25.serve.triton_environment import Environment
 pytestmark = pytest.mark.clients
 PREFIX, SUFFIX = "def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n"
 LONG = "def parse(text):\n"
+LEAST = 900
+"""Tokens of an answer that takes long."""
 
 CLIENT = """
 import json, queue, sys, threading, time
@@ -66,9 +70,10 @@ def ask(case, out):
     client.start_stream(lambda result, error: news.put((time.monotonic(), seen(result, error))))
     inputs = [tensor(name, value) for name, value in case["inputs"].items()]
     client.async_stream_infer("codegen25", inputs, enable_empty_final_response=True)
+    begun = time.monotonic()
     while not (out and out[-1]["final"]):
         when, item = news.get(timeout=60)
-        out.append(item | {"at": when})
+        out.append(item | {"asked": begun, "at": when})
         if len(out) == case.get("leave_after"):
             client.stop_stream(cancel_requests=True)
             return
@@ -130,10 +135,17 @@ def endless(engine: Engine) -> dict[str, Any]:
     """What takes the engine long to answer."""
     for seed in range(100):
         sampling = Sampling(1.0, seed=seed)
-        if engine.complete(LONG, max_tokens=1000, sampling=sampling).tokens > 900:
+        if engine.complete(LONG, max_tokens=1000, sampling=sampling).tokens > LEAST:
             return {"text_input": LONG, "max_tokens": 1000, "temperature": 1.0, "seed": seed,
                     "stream": True}  # fmt: skip
     raise AssertionError("the model ends every answer")
+
+
+def answer_to(asked: dict[str, Any], engine: Engine) -> Completion:
+    sampling = Sampling(asked["temperature"], seed=asked["seed"])
+    return engine.complete(
+        asked["text_input"], max_tokens=asked["max_tokens"], sampling=sampling
+    )  # fmt: skip
 
 
 def post(server: Server, path: str, asked: dict[str, Any]) -> tuple[int, str]:
@@ -169,8 +181,30 @@ def counted(server: Server, name: str, labels: str = "") -> float:
     return float(values[0])
 
 
-def cancelled(server: Server) -> float:
-    return counted(server, "codegen25_answers_total", 'reason="cancelled"')
+def counts(server: Server) -> tuple[float, float]:
+    """Answers that were cancelled, and tokens of all."""
+    cancelled = counted(server, "codegen25_answers_total", 'reason="cancelled"')
+    return cancelled, counted(server, "codegen25_tokens_total")
+
+
+def streamed(server: Server, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The events of `generate_stream` as they arrive, and when. Closing the iterator hangs up."""
+    connection = http.client.HTTPConnection(triton.HOST, server.ports.http, timeout=60)
+    asked_at = time.monotonic()
+    connection.request("POST", "/v2/models/codegen25/generate_stream", json.dumps(asked))
+    with contextlib.closing(connection), connection.getresponse() as reply:
+        assert reply.status == 200
+        while line := reply.readline():
+            if line.startswith(b"data: "):
+                yield json.loads(line[6:]) | {"asked": asked_at, "at": time.monotonic()}
+
+
+def assert_spread(responses: Sequence[dict[str, Any]]) -> None:
+    """Pieces came over most of the time that the answer took: what is sent when all is written
+    comes at its end alone."""
+    times = [each["at"] - each["asked"] for each in responses]
+    assert times == sorted(times) and times[0] < times[-1] / 2
+    assert len({int(5 * at / times[-1]) for at in times[:-1]} - {5}) >= 3, times
 
 
 def text(responses: Sequence[dict[str, Any]]) -> str:
@@ -201,14 +235,13 @@ def test_sampling_is_the_engines(server: Server, engine: Engine) -> None:
     assert code == 200 and "\n" not in json.loads(body)["text_output"]
 
 
-def test_generate_stream_sends_text_as_it_comes(server: Server, engine: Engine) -> None:
-    code, body = post(server, "generate_stream", {
-        "text_input": LONG, "max_tokens": 64, "stream": True, "layout": "causal",
-    })  # fmt: skip
-    events = [json.loads(line.removeprefix("data: ")) for line in body.split("\n\n") if line]
-    expected = engine.complete(LONG, max_tokens=64)
-    assert code == 200 and len(events) > 3
+def test_generate_stream_sends_text_as_it_comes(
+    server: Server, engine: Engine, endless: dict[str, Any]
+) -> None:
+    events = list(streamed(server, {**endless, "layout": "causal"}))
+    expected = answer_to(endless, engine)
     assert text(events) == expected.text
+    assert_spread(events)
     assert all("stop_reason" not in event for event in events[:-1])
     assert events[-1]["stop_reason"] == expected.stop_reason
     assert events[-1]["tokens"] == expected.tokens
@@ -238,13 +271,10 @@ def test_mistakes_are_answered_and_the_server_lives(
 
 
 def test_a_reader_who_hangs_up_ends_the_request(server: Server, endless: dict[str, Any]) -> None:
-    before = cancelled(server)
-    connection = http.client.HTTPConnection(triton.HOST, server.ports.http, timeout=60)
-    connection.request("POST", "/v2/models/codegen25/generate_stream", json.dumps(endless))
-    reply = connection.getresponse()
-    assert reply.read(5) == b"data:"
-    reply.close()
-    connection.close()
+    before = counts(server)
+    events = streamed(server, endless)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
     assert_one_cancelled(server, before)
 
 
@@ -274,6 +304,14 @@ def test_grpc_streams_text_as_it_comes(server: Server, engine: Engine) -> None:
     assert responses[-1]["tokens"] == expected.tokens
 
 
+def test_a_long_grpc_stream_comes_all_the_time(
+    server: Server, engine: Engine, endless: dict[str, Any]
+) -> None:
+    [responses] = grpc(server, {"inputs": endless})
+    assert text(responses) == answer_to(endless, engine).text
+    assert_spread(responses)
+
+
 def test_without_stream_one_response_holds_all(server: Server, engine: Engine) -> None:
     [responses] = grpc(server, {"inputs": {"text_input": LONG, "max_tokens": 16}})
     assert len(responses) == 1
@@ -293,7 +331,7 @@ def test_streams_at_the_same_time_are_computed_together(server: Server, engine: 
 
 
 def test_a_cancelled_stream_frees_the_engine(server: Server, endless: dict[str, Any]) -> None:
-    before = cancelled(server)
+    before = counts(server)
     [responses] = grpc(server, {"leave_after": 3, "inputs": endless})
     assert len(responses) == 3 and not any(each["final"] for each in responses)
     assert_one_cancelled(server, before)
@@ -309,10 +347,11 @@ def test_a_grpc_mistake_is_an_error_of_its_stream_alone(server: Server, engine: 
     assert text(right) == engine.complete(LONG, max_tokens=8).text
 
 
-def assert_one_cancelled(server: Server, before: float) -> None:
-    """The answer ended early, and not because it was complete."""
+def assert_one_cancelled(server: Server, before: tuple[float, float]) -> None:
+    """The answer ended early, and not because it was complete: tokens are missing."""
     end = time.monotonic() + 60
-    while cancelled(server) == before and time.monotonic() < end:
+    while counts(server)[0] == before[0] and time.monotonic() < end:
         time.sleep(0.05)
-    assert cancelled(server) == before + 1
+    cancelled, tokens = counts(server)
+    assert cancelled == before[0] + 1 and tokens - before[1] < LEAST
     assert post(server, "generate", {"text_input": LONG, "max_tokens": 1})[0] == 200
