@@ -20,7 +20,7 @@ from codegen25.serve.ask import Ask
 from codegen25.serve.chat_template import STOP, Message, parts_of
 from codegen25.serve.languages import language_of_text
 from codegen25.serve.prompts import encoded, infill_tokens, room_after
-from codegen25.serve.service import Served
+from codegen25.serve.served import Served
 
 MOST_MESSAGES = 1000
 
@@ -118,6 +118,6 @@ class ChatMessage(f.Body):
 class ChatBody(Body):
     """A conversation."""
 
-    messages: Annotated[list[ChatMessage], Field(max_length=MOST_MESSAGES)] = Field(
+    messages: Annotated[f.Items[ChatMessage], Field(max_length=MOST_MESSAGES)] = Field(
         default_factory=list
     )
