@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from codegen25.serve.app import build
-from codegen25.serve.guard import Rules
+from codegen25.serve.rules import Rules
 from codegen25.serve.service import Service
 from serving import Running
 

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import threading
+import time
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from dialect_helpers import PREFIX, asked, events, recorded
 
+from codegen25.sample import scheduler
 from codegen25.sample.request import Completion
+from codegen25.sample.runner import Run
 from codegen25.serve.dialects.llama_cpp import tokens
+from codegen25.serve.dialects.llama_cpp.asks import InfillBody
 from codegen25.serve.dialects.llama_cpp.reply import picked, stop_type, timings
 from codegen25.tokenizer import Tokenizer
 from serving import SHIPPED, Running
@@ -47,8 +55,8 @@ def test_the_line_stands_behind_the_last_sentinel(client: httpx.Client, server: 
 
 
 def test_a_warming_request_answers_nothing(client: httpx.Client, server: Running) -> None:
-    assert asked(client, "/infill", recorded("llama_vim_warm", t_max_predict_ms=0)) == {}
-    answer = asked(client, "/infill", recorded("llama_vim_warm", response_fields=[], **SLOW))
+    assert asked(client, "/infill", recorded("llama_vim_warm")) == {}
+    answer = asked(client, "/infill", recorded("llama_vim_warm", response_fields=[]))
     assert answer["content"] == "" and answer["tokens_predicted"] == 0
     assert answer["timings"]["cache_n"] > 0  # by the first one
 
@@ -59,6 +67,30 @@ def test_a_warming_request_warms_what_is_asked_next(client: httpx.Client) -> Non
     assert asked(client, "/infill", {**body, "n_predict": 0})["tokens_predicted"] == 0
     pace = asked(client, "/infill", {**body, "n_predict": 32})["timings"]
     assert pace["cache_n"] > 600 and pace["prompt_n"] <= 4
+
+
+def test_what_only_warms_has_as_long_as_it_takes(
+    client: httpx.Client, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """llama.vim gives it 1 ms, and the next keystroke is to find the other files computed."""
+    assert InfillBody(**recorded("llama_vim_warm")).budget is None
+    assert InfillBody(**recorded("llama_vim")).budget is not None
+    runner = server.engine.runner
+    forward = runner.forward
+
+    def slow(runs: list[Run]) -> np.ndarray:
+        time.sleep(0.03)
+        return forward(runs)
+
+    text = "".join(f"def warm_{i}(a):\n    return a * {i}\n" for i in range(12))
+    extra = [{"text": text, "filename": "warm.py", "time": [1, 2]}]
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "forward", slow)
+        patch.setattr(scheduler, "MOST_CHUNK", scheduler.LEAST_CHUNK)
+        assert asked(client, "/infill", recorded("llama_vim_warm", input_extra=extra)) == {}
+    body = recorded("llama_vim_warm", input_extra=extra, n_predict=8, response_fields=[], **SLOW)
+    pace = asked(client, "/infill", body)["timings"]
+    assert pace["cache_n"] > 100 and pace["prompt_n"] <= 4
 
 
 def test_a_prefetched_answer_serves_whoever_has_less_time(client: httpx.Client) -> None:
@@ -82,7 +114,64 @@ def test_pieces_are_made_beside_the_event_loop(
 
     monkeypatch.setattr(tokens, "_piece", spy)
     found = asked(client, "/tokenize", {"content": "def f(): pass", "with_pieces": True})["tokens"]
-    assert len(found) > 3 and all(name.startswith("asyncio_") for name in threads)
+    assert len(found) > 3 and all(name.startswith("texts of ") for name in threads)
+
+
+class Held:
+    """Texts that are encoded only when `go` is set."""
+
+    def __init__(self) -> None:
+        self.go, self.seen = threading.Event(), list[str]()
+        self._joined = tokens.joined
+
+    def joined(self, tokenizer: Tokenizer, parts: list[Any]) -> tuple[int, ...]:
+        self.seen.append(parts[0])
+        self.go.wait(30)
+        return self._joined(tokenizer, parts)
+
+
+def test_a_key_is_answered_while_many_tokenize(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than there are threads for what takes longer than a key; one that leaves before
+    its turn is not encoded at all."""
+    held = Held()
+    monkeypatch.setattr(tokens, "joined", held.joined)
+    places = server.service.default.places
+
+    async def ask() -> tuple[httpx.Response, list[int]]:
+        async with httpx.AsyncClient(base_url=server.url, timeout=30, trust_env=False) as http:
+
+            async def tokenized(text: str) -> int:
+                return (await http.post("/tokenize", json={"content": text})).status_code
+
+            many = [asyncio.create_task(tokenized(f"x{i}")) for i in range(40)]
+            while places.taken < 40:
+                await asyncio.sleep(0.005)
+            many.pop().cancel()
+            while places.taken == 40:
+                await asyncio.sleep(0.005)
+            body = recorded("llama_vim", **SLOW, input_prefix="y = 1\n" * 3000)
+            key = await http.post("/infill", json=body)  # laid out in a thread
+            assert len(held.seen) == 1
+            held.go.set()
+            return key, await asyncio.gather(*many)
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(held.go.set)
+        key, statuses = asyncio.run(ask())
+    assert key.status_code == 200 and key.json()["content"]
+    assert statuses == [200] * 39 and len(held.seen) == 39
+    assert places.taken == 0
+
+
+def test_tokenizing_takes_a_place_of_the_queue(client: httpx.Client, server: Running) -> None:
+    places = server.service.default.places
+    for path, body in (("/tokenize", {"content": "x"}), ("/detokenize", {"tokens": [5]})):
+        with places.held(places.count):
+            refused = client.post(path, json=body)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert client.post(path, json=body).status_code == 200
 
 
 def test_llama_vscode_gets_the_whole_answer(client: httpx.Client, server: Running) -> None:

@@ -26,6 +26,7 @@ from codegen25.sample.engine import Engine, Settings
 from codegen25.sample.options import Sampling
 from codegen25.sample.request import Completion, Piece, Priority, Request
 from codegen25.sample.stopping import Stops
+from codegen25.serve import errors
 from codegen25.serve.ask import Ask
 from codegen25.serve.llama_cpp import gguf_model, metadata
 from codegen25.serve.llama_cpp.backend import LlamaCpp, slots_of
@@ -33,8 +34,10 @@ from codegen25.serve.llama_cpp.fields import beginning, body, sampling_fields, s
 from codegen25.serve.llama_cpp.gguf_model import GgufModel, exported, located
 from codegen25.serve.llama_cpp.process import Process
 from codegen25.serve.llama_cpp.slots import Slot, Slots, chosen
+from codegen25.serve.llama_cpp.stream import BrokenError
 from codegen25.serve.refusals import UnavailableError
-from codegen25.serve.service import Served, Service
+from codegen25.serve.served import Served
+from codegen25.serve.service import Service
 from codegen25.tokenizer import Tokenizer
 
 T = TypeVar("T")
@@ -318,6 +321,12 @@ def answered(model: GgufModel, fake: FakeLlama, asked: Request) -> tuple[Complet
     return completion, pieces
 
 
+def last(pieces: list[Piece]) -> Completion:
+    completion = pieces[-1].completion
+    assert completion is not None
+    return completion
+
+
 WORDS: Script = [("return", [50]), (" x", [51]), ("\n", [52]), ("y", [53])]
 
 
@@ -395,13 +404,15 @@ def test_who_leaves_hangs_up_and_frees_the_slot(model: GgufModel) -> None:
     fake = FakeLlama(WORDS * 500, pause=0.005)
 
     async def leave(backend: LlamaCpp) -> None:
-        task = asyncio.create_task(backend.ask(request(max_tokens=200)))
+        pieces: list[Piece] = []
+        task = asyncio.create_task(backend.ask(request(max_tokens=200), pieces.append))
         while not fake.asked:
             await asyncio.sleep(0.001)
         assert backend.requests == (1, 0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        assert last(pieces).stop_reason == "cancelled"
         assert backend.requests == (0, 0)
         while not fake.left:
             await asyncio.sleep(0.001)
@@ -439,9 +450,32 @@ def test_faults_of_llama_cpp_are_told_apart(model: GgufModel) -> None:
         answered(model, FakeLlama(WORDS, status=400), request())
     with pytest.raises(RuntimeError, match="failed: no"):
         answered(model, FakeLlama(WORDS, status=500), request())
+    with pytest.raises(UnavailableError, match="is not ready; ask again"):
+        answered(model, FakeLlama(WORDS, status=503), request())
     for fake in (FakeLlama(WORDS, status=503), FakeLlama(WORDS, broken_after=2)):
         with pytest.raises(UnavailableError):
             answered(model, fake, request())
+
+
+def test_its_own_failures_are_not_the_clients(
+    model: GgufModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake = FakeLlama(WORDS)
+    events = fake.events()[:-1]
+    fake.events = lambda: events  # type: ignore[method-assign]
+    with pytest.raises(BrokenError, match="ask again"):
+        answered(model, fake, request())
+
+    class Dead(FakeLlama):
+        def start(self) -> bool:
+            raise UserError("m.gguf: llama.cpp can't load it (/secret/m.gguf is gone)")
+
+    with pytest.raises(BrokenError) as refused:
+        answered(model, Dead(WORDS, alive=False), request())
+    status, shown = errors.said(refused.value)
+    assert status == 503 and "secret" not in str(shown) and "load" not in str(shown)
+    one, other = (record.getMessage() for record in caplog.records)
+    assert "without saying why" in one and "/secret/m.gguf is gone" in other
 
 
 def test_a_dead_llama_cpp_is_started_again_and_a_closed_one_is_not(model: GgufModel) -> None:
@@ -497,6 +531,7 @@ def test_the_service_asks_it_like_any_other(model: GgufModel) -> None:
         ask = Ask("def f(x):\n    ret", "\n", max_tokens=8, typing=True)
         first = await service.answers(service.default, ask)
         assert fake.asked[0]["grammar"].startswith('root ::= "')
+        assert b'codegen25_answers_total{reason="end"} 1.0' in service.measured()
         [through] = await service.answers(
             service.default, replace(ask, prefix=ask.prefix + first[0].text[:2])
         )

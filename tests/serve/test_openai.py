@@ -12,7 +12,7 @@ from codegen25.directory import Directory
 from codegen25.models import resolve
 from codegen25.sample.request import TokenLogprobs
 from codegen25.serve.accepted import Accepted, listed
-from codegen25.serve.service import Served
+from codegen25.serve.served import Served
 from serving import Running
 
 PREFIX = "def add(a, b):\n    "
@@ -205,6 +205,21 @@ def test_what_an_editor_accepted_is_kept_when_asked(
     [row] = listed(tmp_path)  # of a session alone
     assert (row["prefix"], row["middle"], row["suffix"]) == (PREFIX, text, SUFFIX)
     assert row["language"] == "go"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_echoed_prompt_is_kept_once(
+    client: httpx.Client, server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    stream: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(server.service, "events", Accepted(tmp_path, keep=True))
+    body = {"prompt": PREFIX, "session": True, "echo": True, "stream": stream, **GREEDY}
+    answer = client.post("/v1/completions", json=body)
+    name = events(answer.text)[0]["id"] if stream else answer.json()["id"]
+    client.post("/v1/events", json={"type": "select", "completion_id": name})
+    text = ask(client, **{**body, "stream": False, "echo": False})["choices"][0]["text"]
+    [row] = listed(tmp_path)
+    assert (row["prefix"], row["middle"], row["suffix"]) == (PREFIX, text, "")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from codegen25.errors import UserError
 from codegen25.sample.request import BusyError, TokenLogprobs
 from codegen25.serve.ask import Ask
 from codegen25.serve.places import Places
-from codegen25.serve.service import Service, together
+from codegen25.serve.served import together
+from codegen25.serve.service import Service
 from serving import Running, engine, serving
 
 QUEUE = 3

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from codegen25.serve.app import build
-from codegen25.serve.guard import Rules
+from codegen25.serve.rules import Rules
 from codegen25.serve.service import Service
 from serving import engine
 

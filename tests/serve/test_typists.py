@@ -18,7 +18,8 @@ from codegen25.sample.request import Completion
 from codegen25.sample.stopping import Stops
 from codegen25.serve import command, typists
 from codegen25.serve.ask import Ask
-from codegen25.serve.service import Served, Service
+from codegen25.serve.served import Served
+from codegen25.serve.service import Service
 from codegen25.serve.typists import Typists
 from codegen25.tokenizer import Tokenizer
 from serving import SHIPPED

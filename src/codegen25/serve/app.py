@@ -17,9 +17,10 @@ from starlette.responses import Response
 from codegen25 import __version__
 from codegen25.errors import UserError
 from codegen25.serve import errors
-from codegen25.serve.guard import Guard, Rules
+from codegen25.serve.guard import Guard
 from codegen25.serve.refusals import UnavailableError
 from codegen25.serve.reply import GoneError, reply
+from codegen25.serve.rules import Rules
 from codegen25.serve.service import Service
 
 DIALECTS = ("openai", "chat", "llama_cpp", "tabby", "ollama", "copilot", "mistral", "page")
@@ -50,13 +51,15 @@ def build(
     rules: Rules,
     at_end: Callable[[], None] | None = None,
     tell: Callable[[str], None] | None = None,
+    at_start: Callable[[], None] | None = None,
 ) -> FastAPI:
     """The app of a service, whose models are loaded in a thread once the server is up.
 
-    `at_end` is called when they could not be loaded, `tell` with a line about every request.
+    `at_start` is called when they answer, `at_end` when they could not be loaded, `tell` with a
+    line about every request.
     """
     app = FastAPI(
-        title="codegen25", version=__version__, lifespan=_lifespan(service, at_end),
+        title="codegen25", version=__version__, lifespan=_lifespan(service, at_start, at_end),
         docs_url=None, redoc_url=None, openapi_url="/openapi.json",
         responses={
             status: {"model": FaultBody, "description": what} for status, what in ANSWERS.items()
@@ -73,10 +76,14 @@ def build(
     return app
 
 
-def _lifespan(service: Service, at_end: Callable[[], None] | None) -> Any:
+def _lifespan(
+    service: Service, at_start: Callable[[], None] | None, at_end: Callable[[], None] | None
+) -> Any:
     def load() -> None:
         try:
             service.load()
+            if at_start is not None:
+                at_start()
         except Exception:
             if at_end is None:
                 raise

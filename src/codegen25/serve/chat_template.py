@@ -10,7 +10,7 @@ from codegen25.errors import UserError
 from codegen25.infill import END_OF_TEXT
 from codegen25.instruct import INSTRUCTION, is_instruct, question
 from codegen25.serve.refusals import UnknownModelError
-from codegen25.serve.service import Served
+from codegen25.serve.served import Served
 from codegen25.tokenizer import Tokenizer
 
 STOP = INSTRUCTION

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from codegen25.errors import UserError
 from codegen25.models import cache_folder, resolve
 from codegen25.sample.load import processes
@@ -77,14 +79,14 @@ def run(options: Options) -> None:
         )
     if rank:
         backend(next(iter(folders.values())), options)  # computes what the first process asks for
-    begun = time.perf_counter()
 
     def load() -> Mapping[str, Backend]:
         say(f"loading {', '.join(folders)}")
-        backends = {name: backend(folder, options) for name, folder in folders.items()}
+        return {name: backend(folder, options) for name, folder in folders.items()}
+
+    def ready() -> None:
         port = bound.getsockname()[1]
-        say(f"ready in {time.perf_counter() - begun:.1f} s: {where(options.host, port)}")
-        return backends
+        say(f"ready in {seconds_up():.1f} s: {where(options.host, port)}")
 
     kept = Accepted(cache_folder(), options.keep_accepted)
     service = Service(load, options.queue, kept)
@@ -92,7 +94,7 @@ def run(options: Options) -> None:
     def end(*_: object) -> None:
         server.should_exit = True
 
-    app = build(service, rules, end, say if options.verbose else None)
+    app = build(service, rules, end, say if options.verbose else None, ready)
     server = uvicorn.Server(listener(app))
     with listening(options) as bound, told_to_end(end):
         server.run([bound])
@@ -126,6 +128,15 @@ def listener(app: FastAPI, grace: int | None = None) -> uvicorn.Config:
         server_header=False, backlog=1024, h11_max_incomplete_event_size=MAX_HEADERS,
         timeout_graceful_shutdown=GRACE_SECONDS if grace is None else grace, timeout_keep_alive=75,
     )  # fmt: skip
+
+
+def seconds_up() -> float:
+    """How long ago this process began: whoever waits for it waits for its imports too."""
+    try:
+        begun = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - begun / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError):  # no Linux, where psutil knows it to a second only
+        return time.time() - float(psutil.Process().create_time())
 
 
 def say(what: str) -> None:

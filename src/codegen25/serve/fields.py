@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from codegen25.errors import UserError
 from codegen25.sample.options import MAX_BIASES, MAX_LOGPROBS
-from codegen25.serve.ask import MOST_EXTRA, MOST_SAMPLES
-from codegen25.serve.service import Served, Service
+from codegen25.serve.ask import MOST_SAMPLES
+from codegen25.serve.served import Served
+from codegen25.serve.service import Service
 
+T = TypeVar("T")
 MAX_TEXT = 2_000_000
-MAX_STOPS = 16
+MAX_STOPS, MAX_STOP_LENGTH = 16, 256
+MAX_IDS = 1 << 18
+"""Of a list of ids or texts, lists within it included, before the model's context is looked at."""
 MOST_TOKENS = 1_000_000
 """Of an answer, before the model's context is looked at."""
 
@@ -32,6 +36,24 @@ def _unicode(text: str) -> str:
     return text
 
 
+def at_most(most: int) -> BeforeValidator:
+    """Refuse more than `most` items, those of lists within a list included, before any of them is
+    looked at."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, (list, dict)):
+            count = len(value)
+            if count <= most:
+                count += sum(len(each) for each in value if isinstance(each, list))
+            if count > most:
+                raise ValueError(f"{count} items; it takes at most {most}")
+        return value
+
+    return BeforeValidator(check)
+
+
+Items = Annotated[list[T], Field(fail_fast=True)]
+"""A list that is given up at its first wrong item: a body could hold a million of them."""
 Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_unicode)]
 Name = Annotated[str, Field(max_length=512), AfterValidator(_unicode)]
 Tokens = Annotated[int, Field(ge=0, le=MOST_TOKENS)]
@@ -45,12 +67,15 @@ Repetition = Annotated[float, Field(ge=0.01, le=10)]
 Seed = Annotated[int, Field(ge=-1, lt=2**63)]
 Logprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
 Id = Annotated[int, Field(ge=0, lt=2**31)]
-Stop = Text | Annotated[list[Text], Field(max_length=MAX_STOPS)] | None
+StopText = Annotated[str, Field(max_length=MAX_STOP_LENGTH), AfterValidator(_unicode)]
+Stop = Annotated[
+    StopText | Annotated[Items[StopText], Field(max_length=MAX_STOPS)] | None, at_most(MAX_STOPS)
+]
 Bias = Annotated[
     dict[Annotated[str, Field(max_length=12)], Annotated[float, Field(ge=-100, le=100)]],
     Field(max_length=MAX_BIASES),
+    at_most(MAX_BIASES),
 ]
-Snippets = Annotated[list[Any], Field(max_length=MOST_EXTRA)]
 
 
 def stops_of(stop: Stop) -> tuple[str, ...]:

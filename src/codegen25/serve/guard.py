@@ -1,30 +1,25 @@
 """Who may ask, and how much: checked before anything of a request is read or parsed.
 
-The Host header is held against an allow-list, so that a web page can't reach a server on loopback
-under a name of its own (DNS rebinding); keys are compared in constant time; headers and bodies are
-bounded, in bytes and in time.
+Hosts and keys are `rules`'; headers and bodies are bounded, in bytes and in time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-import ipaddress
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from collections.abc import Callable, Sequence
 
-import numpy as np
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from codegen25.serve.body import Held, RefusedError, fault, replayed, too_large, whole
 from codegen25.serve.connection import OPEN
 from codegen25.serve.errors import refusal, said, shape
 from codegen25.serve.metrics import Metrics
 from codegen25.serve.reply import ENDING
+from codegen25.serve.rules import Rules, key_of
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+__all__ = ["MAX_HEADERS", "Guard", "Rules"]
+
 HEALTH = "/v1/health"
 OPEN_PATHS = frozenset({"/", "/health", HEALTH, "/favicon.ico"})
 """Read without a key; Tabby's agents also post to its health, with and without one."""
@@ -32,9 +27,7 @@ OPEN_FOLDER = "/playground/"
 READING = ("GET", "HEAD")
 METHODS = (*READING, "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 MAX_HEADERS = 32 << 10
-MAX_BODY = 4 << 20
 MAX_HEALTH_BODY = 1000
-MAX_DEPTH = 64
 BODY_SECONDS = 30.0
 """A body must be whole within so long."""
 MOST_CONNECTIONS = 1000
@@ -46,62 +39,6 @@ UNBOUND = "/health"
 CLOSE = {"connection": "close"}
 REFUSED = {401: {"www-authenticate": "Bearer"}, 408: CLOSE, 503: CLOSE}
 """Headers of refusals, by status."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Which hosts the server answers to, and for which keys; without keys everybody may ask.
-
-    `addresses`: any IP address is a name of this server. A page can't make a browser send an
-    address that it did not connect to, so this opens no way to DNS rebinding.
-    """
-
-    hosts: frozenset[str]
-    keys: tuple[str, ...] = ()
-    max_body: int = MAX_BODY
-    addresses: bool = False
-
-    @classmethod
-    def of(cls, bind: str, hosts: Collection[str], keys: Sequence[str]) -> Rules:
-        """The rules of a server bound to an address, for whom further host names are allowed.
-
-        One bound to all of the machine's addresses is known by any of them.
-        """
-        everywhere = bind in ("0.0.0.0", "::")
-        names = {*LOOPBACK, *hosts, *(() if everywhere else (bind,))}
-        return cls(frozenset(map(str.lower, names)), tuple(keys), addresses=everywhere)
-
-    def host_is_known(self, header: str) -> bool:
-        """Whether a Host header, with or without a port, names this server."""
-        name = _name(header)
-        return self._is_listed(name) or (self.addresses and _is_address(name))
-
-    def origin_is_known(self, origin: str, host: str) -> bool:
-        """Whether a page of this origin may ask a server that it calls `host`.
-
-        An address that nobody listed counts only if page and server have the same.
-        """
-        try:
-            name = _name(urlsplit(origin).netloc)
-        except ValueError:
-            return self._is_listed("")
-        return self._is_listed(name) or (
-            self.addresses and _is_address(name) and name == _name(host)
-        )
-
-    def _is_listed(self, name: str) -> bool:
-        return name in self.hosts or "*" in self.hosts
-
-    def owner(self, key: str) -> str | None:
-        """Who asks, by a key: a name for the owner's share of the cache, None if it is refused."""
-        if not self.keys:
-            return ""
-        given = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-        found = None
-        for each in self.keys:  # all of them, whichever matches: the time tells nothing
-            if hmac.compare_digest(hashlib.sha256(each.encode()).digest(), given):
-                found = hashlib.sha256(b"owner" + given).hexdigest()[:16]
-        return found
 
 
 class Guard:
@@ -116,7 +53,7 @@ class Guard:
         tell: Callable[[str], None] | None = None,
     ) -> None:
         self.app, self.rules, self.metrics, self.tell = app, rules, metrics, tell
-        self._under_way = 0
+        self._under_way, self._held = 0, Held()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -142,7 +79,7 @@ class Guard:
         except asyncio.CancelledError:  # the grace is over; of what has begun see `reply.Stream`
             if status != 499:
                 raise
-            await self._refuse(503, ENDING, scope, receive, note)
+            await _refuse(RefusedError(503, ENDING), scope, receive, note)
         except Exception as error:
             code, body = said(error)  # which logs it; uvicorn would, with what it says
             if status == 499:
@@ -165,67 +102,60 @@ class Guard:
         return max(connections, self._under_way) > MOST_CONNECTIONS
 
     async def _checked(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._held.share() as take:
+            try:
+                most = self._admit(scope)
+                if scope["method"] not in READING:
+                    receive = await _read(scope, receive, most, take)
+            except RefusedError as error:
+                return await _refuse(error, scope, receive, send)
+            return await self.app(scope, receive, send)
+
+    def _admit(self, scope: Scope) -> int:
+        """How many bytes a request's body may have; its head is all right then."""
         if scope["path"] != UNBOUND and self._is_full(scope):
             what = f"{MOST_CONNECTIONS} connections are open; ask again in a second"
-            return await self._refuse(503, what, scope, receive, send)
+            raise RefusedError(503, what)
         if _size(scope) > MAX_HEADERS:
-            what = f"the headers are larger than {MAX_HEADERS >> 10} KiB"
-            return await self._refuse(431, what, scope, receive, send)
+            raise RefusedError(431, f"the headers are larger than {MAX_HEADERS >> 10} KiB")
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        host = headers.get(b"host", "")
+        host, origin = headers.get(b"host", ""), headers.get(b"origin")
         if not self.rules.host_is_known(host):
             what = "the Host header names another server; allow it with --allow-host"
-            return await self._refuse(403, what, scope, receive, send)
-        origin = headers.get(b"origin")
+            raise RefusedError(403, what)
         if origin is not None and not self.rules.origin_is_known(origin, host):
             what = "a web page of another place asks; its server may be allowed with --allow-host"
-            return await self._refuse(403, what, scope, receive, send)
-        owner = self.rules.owner(_key(headers))
+            raise RefusedError(403, what)
+        owner = self.rules.owner(key_of(headers))
         if owner is None and not _is_open(scope):
-            return await self._refuse(401, "the API key is missing or wrong", scope, receive, send)
+            raise RefusedError(401, "the API key is missing or wrong")
         scope["owner"] = owner or ""
         if origin is None:  # no web page: curl says that JSON is a form unless it is told
             scope["headers"] = _as_json(scope["headers"])
         most = MAX_HEALTH_BODY if scope["path"] == HEALTH else self.rules.max_body
         length = headers.get(b"content-length", "0")
         if not length.isdigit() or int(length) > most:
-            return await self._refuse(413, _too_large(most), scope, receive, send)
-        if scope["method"] in READING:
-            return await self.app(scope, receive, send)
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await _body(receive, most)
-        except TimeoutError:
-            what = f"the body was not there within {BODY_SECONDS:g} seconds"
-            return await self._refuse(408, what, scope, receive, send)
-        if body is None:
-            return await self._refuse(413, _too_large(most), scope, receive, send)
-        scope["codegen25.read"] = len(body)
-        if depth(body) > MAX_DEPTH:
-            what = f"the body is nested more than {MAX_DEPTH} deep"
-            return await self._refuse(400, what, scope, receive, send)
-        return await self.app(scope, _replayed(body, receive), send)
-
-    @staticmethod
-    async def _refuse(status: int, what: str, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = REFUSED.get(status, {})
-        await refusal(scope["path"], status, shape(status, what), headers)(scope, receive, send)
+            raise RefusedError(413, too_large(most))
+        return most
 
 
-def _name(header: str) -> str:
-    """The host that a header names, as it is compared; nothing if it names none."""
+async def _read(scope: Scope, receive: Receive, most: int, take: Callable[[int], None]) -> Receive:
+    """What gives the whole body again, once it is there and looks well."""
     try:
-        name = urlsplit(f"//{header}").hostname
-    except ValueError:
-        return ""
-    return (name or "").lower().rstrip(".")
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await whole(receive, most, take)
+    except TimeoutError:
+        what = f"the body was not there within {BODY_SECONDS:g} seconds"
+        raise RefusedError(408, what) from None
+    scope["codegen25.read"] = len(body)
+    if (what_is_wrong := fault(body)) is not None:
+        raise RefusedError(400, what_is_wrong)
+    return replayed(body, receive)
 
 
-def _is_address(name: str) -> bool:
-    try:
-        return not ipaddress.ip_address(name).is_unspecified
-    except ValueError:
-        return False
+async def _refuse(error: RefusedError, scope: Scope, receive: Receive, send: Send) -> None:
+    headers, body = REFUSED.get(error.status, {}), shape(error.status, error.what)
+    await refusal(scope["path"], error.status, body, headers)(scope, receive, send)
 
 
 def _is_open(scope: Scope) -> bool:
@@ -242,66 +172,6 @@ def _size(scope: Scope) -> int:
     return names + len(scope["path"]) + len(scope["query_string"])
 
 
-async def _body(receive: Receive, most: int) -> bytes | None:
-    """The whole body, None when it is larger than `most` bytes."""
-    parts, size, more = [], 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        part = message.get("body", b"")
-        size += len(part)
-        if size > most:
-            return None
-        parts.append(part)
-        more = message.get("more_body", False)
-    return b"".join(parts)
-
-
-def _too_large(most: int) -> str:
-    size = f"{most >> 20} MiB" if most >= 1 << 20 else f"{most} bytes"
-    return f"the body is larger than {size}"
-
-
 def _as_json(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     kept = [each for each in headers if each[0] != b"content-type"]
     return [*kept, (b"content-type", b"application/json")]
-
-
-def _key(headers: dict[bytes, str]) -> str:
-    given = headers.get(b"authorization", "")
-    if given[:7].lower() == "bearer ":
-        return given[7:].strip()
-    return headers.get(b"x-api-key", headers.get(b"api-key", ""))
-
-
-_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
-
-
-def depth(body: bytes) -> int:
-    """How deep JSON text is nested at most, 0 if it is less than `MAX_DEPTH` for sure.
-
-    Text that is no JSON has a depth too: that of what stands before its first fault, at least. The
-    work is done by passes over bytes, for code is full of brackets, and event loops are shared.
-    """
-    if body.count(b"[") + body.count(b"{") < MAX_DEPTH:
-        return 0
-    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # a quote now begins or ends a string
-    outside = b"".join(bare.split(b'"')[::2])
-    steps = np.frombuffer(outside.translate(_STEPS, _NO_BRACKETS), np.int8)
-    return int(np.cumsum(steps, dtype=np.int32).max(initial=0))
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """The body as one message, then whatever else the client does."""
-    sent = False
-
-    async def again() -> Message:
-        nonlocal sent
-        if not sent:
-            sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
-
-    return again

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from codegen25.sample.request import TokenLogprobs
+from codegen25.serve.spelling import bytes_of, places, spelled
 from codegen25.tokenizer import Tokenizer
 
 
@@ -17,16 +18,12 @@ def legacy(
 
     `offset` is the first token's place in the text, in characters.
     """
-    texts = [tokenizer.decode([token.id]) for token in tokens]
-    offsets = []
-    for text in texts:
-        offsets.append(offset)
-        offset += len(text)
+    raw = [bytes_of(token.id, tokenizer) for token in tokens]
     return {
-        "tokens": texts,
+        "tokens": [spelled(each) for each in raw],
         "token_logprobs": [_finite(token.logprob) for token in tokens],
         "top_logprobs": [_top(token, tokenizer, top) for token in tokens] if top else None,
-        "text_offset": offsets,
+        "text_offset": [offset + place for place in places(raw)],
     }
 
 
@@ -34,14 +31,11 @@ def echoed(
     first: int, tokens: Sequence[TokenLogprobs], tokenizer: Tokenizer, top: int
 ) -> dict[str, Any]:
     """The same for a prompt that is echoed: nothing is known of its first id."""
-    text = tokenizer.decode([first])
-    rest = legacy(tokens, tokenizer, top, len(text))
-    return {
-        "tokens": [text, *rest["tokens"]],
-        "token_logprobs": [None, *rest["token_logprobs"]],
-        "top_logprobs": [None, *rest["top_logprobs"]] if top else None,
-        "text_offset": [0, *rest["text_offset"]],
-    }
+    found = legacy([TokenLogprobs(first, 0.0, ()), *tokens], tokenizer, top)
+    for name in ("token_logprobs", "top_logprobs"):
+        if found[name] is not None:
+            found[name][0] = None
+    return found
 
 
 def joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
@@ -63,14 +57,14 @@ def chat(tokens: Sequence[TokenLogprobs], tokenizer: Tokenizer, top: int) -> dic
 
 
 def _entry(token: int, logprob: float, tokenizer: Tokenizer) -> dict[str, Any]:
-    text = tokenizer.decode([token])
-    return {"token": text, "logprob": _finite(logprob), "bytes": list(text.encode())}
+    raw = bytes_of(token, tokenizer)
+    return {"token": spelled(raw), "logprob": _finite(logprob), "bytes": list(raw)}
 
 
 def _top(token: TokenLogprobs, tokenizer: Tokenizer, top: int) -> dict[str, float]:
     found: dict[str, float] = {}
     for i, value in token.top[:top]:
-        text = tokenizer.decode([i])
+        text = spelled(bytes_of(i, tokenizer))
         found[text] = max(found.get(text, -math.inf), _finite(value))
     return found
 

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from codegen25.sample.request import Completion
 
+BROKEN_OFF = ("cancelled", "time")
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
 
 
@@ -39,11 +40,16 @@ class Metrics:
         self.cache = self._gauge("cache_bytes", "Memory of keys and values")
 
     def answered(self, completion: Completion) -> None:
-        """An answer ended."""
-        self._first.observe(completion.prefill_ms / 1000)
-        self._decode.observe(completion.decode_ms / 1000)
-        self._prompt.inc(completion.prompt_tokens)
-        self._cached.inc(completion.cached_tokens)
+        """An answer ended, one that nobody waits for any more too. For any thread.
+
+        What was broken off before its first token says nothing of how long that takes, nor was its
+        prompt computed.
+        """
+        if completion.tokens or completion.stop_reason not in BROKEN_OFF:
+            self._first.observe(completion.prefill_ms / 1000)
+            self._decode.observe(completion.decode_ms / 1000)
+            self._prompt.inc(completion.prompt_tokens)
+            self._cached.inc(completion.cached_tokens)
         self._generated.inc(completion.tokens)
         self._drafted.inc(completion.drafted)
         self._accepted.inc(completion.accepted)

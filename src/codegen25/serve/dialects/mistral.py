@@ -17,7 +17,7 @@ from codegen25.serve.ask import Ask
 from codegen25.serve.languages import language_of_text
 from codegen25.serve.prompts import infill_tokens
 from codegen25.serve.reply import DONE, EVENTS, begun, event, reply, while_there
-from codegen25.serve.service import Served
+from codegen25.serve.served import Served
 
 MAX_TOKENS = 64
 

@@ -25,7 +25,7 @@ from codegen25.serve.dialects.openai_body import CompletionBody, ask_of, prompts
 from codegen25.serve.dialects.openai_choices import echoed, whole
 from codegen25.serve.languages import language_named
 from codegen25.serve.reply import DONE, EVENTS, begun, event, reply, while_there
-from codegen25.serve.service import Served
+from codegen25.serve.served import Served
 
 router = APIRouter(tags=["OpenAI"])
 router.include_router(openai_models.router)
@@ -53,10 +53,10 @@ async def completions(body: Either, request: Request) -> Response:
     if body.stream:
         return await begun(request.receive, _events(request, model, body, asks, top), EVENTS)
     work = whole(f.service_of(request), model, body, asks)
-    choices, usage, timings = await while_there(request.receive, work)
-    for choice in choices:
-        _shown(request, body, top["id"], choice["index"], choice["text"])
-    return reply({**top, "choices": choices, "usage": usage, "timings": timings})
+    choices, shown, numbers = await while_there(request.receive, work)
+    for index, completion in enumerate(shown):
+        _shown(request, body, top["id"], index, completion.text)
+    return reply({**top, "choices": choices, **numbers})
 
 
 def _shown(request: Request, body: CompletionBody, name: str, index: int, text: str) -> None:

@@ -26,11 +26,16 @@ class StreamOptions(f.Body):
     include_usage: bool = False
 
 
+Prompt = Annotated[
+    f.Text | f.Items[f.Text] | f.Items[f.Id] | f.Items[f.Items[f.Id]], f.at_most(f.MAX_IDS)
+]
+
+
 class CompletionBody(Shaped):
     """The request."""
 
     model: f.Name | None = None
-    prompt: f.Text | list[f.Text] | list[f.Id] | list[list[f.Id]] = ""
+    prompt: Prompt = ""
     suffix: f.Text | None = None
     max_tokens: f.Tokens | None = 16
     temperature: f.Temperature | None = 1.0

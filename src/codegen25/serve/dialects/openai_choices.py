@@ -11,22 +11,26 @@ from codegen25.serve import logprobs
 from codegen25.serve.answers import ending, timings, usage
 from codegen25.serve.ask import Ask
 from codegen25.serve.dialects.openai_body import CompletionBody
-from codegen25.serve.service import Served, Service, together
+from codegen25.serve.served import Served, together
+from codegen25.serve.service import Service
 
 
 async def whole(
     service: Service, served: Served, body: CompletionBody, asks: list[Ask]
-) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
-    """All choices, the usage and the times."""
+) -> tuple[list[dict[str, Any]], list[Completion], dict[str, Any]]:
+    """All choices, the answer that each shows, and their numbers: the usage and the times."""
     choices: list[dict[str, Any]] = []
-    with service.held(served, asks):  # those that are scored too, until they are
+    shown: list[Completion] = []
+    with served.held(asks):  # those that are scored too, until they are
         found = await together(service.compute(served, ask) for ask in asks)
         for ask, completions in zip(asks, found, strict=True):
             echo = await _echo(served, body, ask) if body.echo else None
             for completion in _best(completions, body.n or 1):
                 choices.append(_choice(served, body, len(choices), completion, echo))
+                shown.append(completion)
     everything = [each for completions in found for each in completions]
-    return choices, usage(everything, max(1, asks[0].n)), timings(everything)
+    numbers = {"usage": usage(everything, max(1, asks[0].n)), "timings": timings(everything)}
+    return choices, shown, numbers
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from codegen25.serve import fields as f
 from codegen25.serve.reply import reply
-from codegen25.serve.service import Served
+from codegen25.serve.served import Served
 
 router = APIRouter(tags=["OpenAI"])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,8 +23,9 @@ from codegen25.serve.llama_cpp.fields import body
 from codegen25.serve.llama_cpp.gguf_model import SUFFIX, GgufModel, exported
 from codegen25.serve.llama_cpp.process import Process, Setup
 from codegen25.serve.llama_cpp.slots import Slots
-from codegen25.serve.llama_cpp.stream import events
+from codegen25.serve.llama_cpp.stream import BrokenError, events
 
+log = logging.getLogger("codegen25.serve")
 MOST_SLOTS = 8
 MOST_CACHE_MB = 1024
 PAD = 256
@@ -80,7 +82,8 @@ class LlamaCpp:
     async def ask(
         self, request: Request, on_piece: Callable[[Piece], None] | None = None
     ) -> Completion:
-        """See `Loop.ask`. Cancelling the task ends the work in llama.cpp too."""
+        """See `Loop.ask`. Cancelling the task ends the work in llama.cpp too, and a last piece says
+        what there was."""
         require_ids(request.prompt.ids, self.model.rows)
         require_fit(request.prompt.ids, request.max_tokens, self.context)
         answer = Answer(request, on_piece)
@@ -89,6 +92,9 @@ class LlamaCpp:
                 await self._write(answer)
         except TimeoutError:
             answer.reason = answer.reason or "time"
+        except asyncio.CancelledError:
+            answer.finish("cancelled")
+            raise
         assert answer.reason is not None
         return answer.finish(answer.reason)
 
@@ -133,14 +139,20 @@ class LlamaCpp:
                 async for event in stream:
                     if answer.take(event):
                         return
-        raise UserError("llama.cpp broke off without an end")
+        log.error("llama.cpp ended an answer without saying why")
+        raise BrokenError
 
     async def _awake(self) -> None:
         """Start llama.cpp again if it died."""
         if self._closed:
             raise ClosedError("the engine was closed")
-        if not self.process.alive:
+        if self.process.alive:
+            return
+        try:
             await asyncio.to_thread(self._run)
+        except UserError as error:  # of whoever serves; whoever asks can't mend it
+            log.error("llama.cpp can't be started again: %s", error)
+            raise BrokenError from error
 
     def _run(self) -> None:
         if self.process.start():

@@ -85,7 +85,7 @@ def _refusal(status: int, body: bytes) -> Exception:
     except (ValueError, KeyError, TypeError):
         message = f"status {status}"
     if status == 503:
-        return UnavailableError(f"llama.cpp is not ready: {message}")
+        return UnavailableError("llama.cpp is not ready; ask again in a second")
     if status == 400:
         return UserError(f"llama.cpp refuses this: {message}")
     return RuntimeError(f"llama.cpp failed: {message}")

@@ -86,25 +86,61 @@ export class Pace {
   }
 }
 
+const PART = /^bytes:((?:\\x[0-9a-f]{2})+)$/;
+
+/** Tokens of text, each [{token, p, top}]. Those that spell a character together are one: with the
+ * probability of all of them, and no alternatives, which are parts of characters. */
+function wholeTokens({ tokens, token_logprobs: own, top_logprobs: others }) {
+  const found = [];
+  let open = null;
+  for (const [i, token] of tokens.entries()) {
+    const p = Math.exp(own[i]);
+    const part = PART.exec(token);
+    if (!part) {
+      open = null;
+      const top = Object.entries(others?.[i] ?? {})
+        .map(([each, logprob]) => ({ token: each, p: Math.exp(logprob) }))
+        .sort((a, b) => b.p - a.p);
+      found.push({ token, p, top });
+      continue;
+    }
+    if (!open) found.push((open = { bytes: [], token: "", p: 1, top: [] }));
+    open.bytes.push(...part[1].slice(2).split("\\x").map((each) => Number.parseInt(each, 16)));
+    open.p *= p;
+    open.token = decoded(open.bytes);
+    if (isWhole(open.bytes)) open = null;
+  }
+  return found;
+}
+
+function decoded(bytes, fatal = false) {
+  return new TextDecoder("utf-8", { fatal, ignoreBOM: true }).decode(new Uint8Array(bytes));
+}
+
+function isWhole(bytes) {
+  try {
+    decoded(bytes, true);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The tokens of a choice, as places in its text: [{start, end, token, p, top: [{token, p}]}].
  * A token that is not shown (the end of the span, what a stop rule cut off, the beginning of a word
  * that was typed already) has no place; one that is shown in part has that part's. */
 export function placeTokens(text, logprobs) {
-  const tokens = logprobs?.tokens ?? [];
-  const all = tokens.join("");
+  const tokens = logprobs?.tokens ? wholeTokens(logprobs) : [];
+  const all = tokens.map(({ token }) => token).join("");
   const skipped = all.startsWith(text) ? 0 : all.indexOf(text);
   if (!text || skipped < 0) return [];
   const placed = [];
   let at = -skipped;
-  for (const [i, token] of tokens.entries()) {
+  for (const { token, p, top } of tokens) {
     const start = Math.max(0, at);
     const end = Math.min(text.length, at + token.length);
     at += token.length;
-    if (end <= start) continue;
-    const top = Object.entries(logprobs.top_logprobs?.[i] ?? {})
-      .map(([each, logprob]) => ({ token: each, p: Math.exp(logprob) }))
-      .sort((a, b) => b.p - a.p);
-    placed.push({ start, end, token, p: Math.exp(logprobs.token_logprobs[i]), top });
+    if (end > start) placed.push({ start, end, token, p, top });
   }
   return placed;
 }

@@ -14,7 +14,7 @@ from codegen25.serve.chat_template import STOP, parts_of
 from codegen25.serve.dialects.openai_body import StreamOptions
 from codegen25.serve.prompts import encoded, room_after
 from codegen25.serve.refused import Tooled
-from codegen25.serve.service import Served
+from codegen25.serve.served import Served
 
 MOST_MESSAGES = 1000
 
@@ -30,7 +30,7 @@ class Message(f.Body):
     """Who says what."""
 
     role: f.Name
-    content: f.Text | Annotated[list[Part], Field(max_length=MOST_MESSAGES)] | None = None
+    content: f.Text | Annotated[f.Items[Part], Field(max_length=MOST_MESSAGES)] | None = None
 
     @property
     def said(self) -> tuple[str, str]:
@@ -44,7 +44,7 @@ class ChatBody(Tooled):
     """The request."""
 
     model: f.Name | None = None
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MOST_MESSAGES)]
+    messages: Annotated[f.Items[Message], Field(min_length=1, max_length=MOST_MESSAGES)]
     max_tokens: f.Tokens | None = None
     max_completion_tokens: f.Tokens | None = None
     temperature: f.Temperature | None = None

@@ -16,7 +16,7 @@ from codegen25.serve.ask import Ask
 from codegen25.serve.chat_template import require_chat
 from codegen25.serve.dialects.chat.body import ChatBody
 from codegen25.serve.reply import DONE, EVENTS, begun, event, reply, while_there
-from codegen25.serve.service import Served
+from codegen25.serve.served import Served
 
 router = APIRouter(tags=["OpenAI"])
 

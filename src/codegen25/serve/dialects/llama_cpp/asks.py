@@ -15,7 +15,7 @@ from codegen25.serve.ask import MOST_EXTRA, Ask
 from codegen25.serve.dialects.llama_cpp.body import Body
 from codegen25.serve.languages import language_of_text
 from codegen25.serve.prompts import encoded, infill_tokens, room_after
-from codegen25.serve.service import Served
+from codegen25.serve.served import Served
 
 MOST_PROMPTS = 64
 TEMPERATURE = 0.8
@@ -35,7 +35,9 @@ class InfillBody(Body):
     input_prefix: f.Text = ""
     input_suffix: f.Text = ""
     prompt: f.Text = ""
-    input_extra: Annotated[list[Extra], Field(max_length=MOST_EXTRA)] = Field(default_factory=list)
+    input_extra: Annotated[f.Items[Extra], Field(max_length=MOST_EXTRA)] = Field(
+        default_factory=list
+    )
 
     def ask(self, served: Served, owner: str) -> Ask:
         """The keystroke: `prompt`, the cursor's line so far, stands behind the last sentinel."""
@@ -49,10 +51,13 @@ class InfillBody(Body):
         )  # fmt: skip
 
 
+Prompt = Annotated[f.Text | f.Items[f.Id | f.Text | f.Items[f.Id | f.Text]], f.at_most(f.MAX_IDS)]
+
+
 class CompletionBody(Body):
     """A text, ids, or both mixed; or a list of such prompts, each answered."""
 
-    prompt: f.Text | list[f.Id | f.Text | list[f.Id | f.Text]]
+    prompt: Prompt
 
     async def asks(self, served: Served, owner: str) -> list[Ask]:
         """What is to be continued."""

@@ -52,13 +52,17 @@ class Body(Shaped):
     n_indent: Annotated[int, Field(ge=0, le=10_000)] = 0
     t_max_prompt_ms: Milliseconds = 0
     t_max_predict_ms: Milliseconds = 0
-    response_fields: Annotated[list[f.Name], Field(max_length=100)] = Field(default_factory=list)
-    lora: Annotated[list[Adapter], Field(max_length=64)] = Field(default_factory=list)
+    response_fields: Annotated[f.Items[f.Name], Field(max_length=100)] = Field(default_factory=list)
+    lora: Annotated[f.Items[Adapter], Field(max_length=64)] = Field(default_factory=list)
 
     @property
     def budget(self) -> float | None:
-        """Seconds that prompt and answer may take together; None without a limit."""
-        if self.t_max_predict_ms <= 0:
+        """Seconds that prompt and answer may take together; None without a limit.
+
+        Nothing to write has none: llama.vim gives 1 ms to what warms the cache, which llama.cpp
+        counts from the first token on.
+        """
+        if self.t_max_predict_ms <= 0 or self.n_predict == 0:
             return None
         both = max(0, self.t_max_prompt_ms) + self.t_max_predict_ms
         return max(LEAST_SECONDS, both / 1000)

@@ -7,7 +7,7 @@ from typing import Any
 
 from codegen25.sample.request import Completion
 from codegen25.serve.ask import Ask
-from codegen25.serve.service import Served
+from codegen25.serve.served import Served
 
 
 def piece(text: str, index: int) -> dict[str, Any]:

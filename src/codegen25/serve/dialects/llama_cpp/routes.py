@@ -18,7 +18,8 @@ from codegen25.serve.dialects.llama_cpp.body import Adapter, Body
 from codegen25.serve.dialects.llama_cpp.reply import answer, picked, piece
 from codegen25.serve.refusals import UnknownModelError
 from codegen25.serve.reply import EVENTS, begun, event, reply, while_there
-from codegen25.serve.service import Served, Service, together
+from codegen25.serve.served import Served, together
+from codegen25.serve.service import Service
 
 router = APIRouter(tags=["llama.cpp"])
 router.include_router(server.router)
@@ -76,7 +77,7 @@ async def _answered(body: Body, request: Request, served: Served, asks: list[Ask
 
 
 async def _computed(service: Service, served: Served, asks: list[Ask]) -> list[list[Completion]]:
-    with service.held(served, asks):
+    with served.held(asks):
         return await together(service.compute(served, ask) for ask in asks)
 
 

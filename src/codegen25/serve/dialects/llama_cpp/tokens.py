@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Request
@@ -14,7 +14,7 @@ from codegen25.errors import UserError
 from codegen25.sample.healing import Vocabulary
 from codegen25.serve import fields as f
 from codegen25.serve.prompts import joined
-from codegen25.serve.reply import reply
+from codegen25.serve.reply import reply, while_there
 from codegen25.tokenizer import Tokenizer
 
 router = APIRouter()
@@ -23,28 +23,32 @@ router = APIRouter()
 class TokenizeBody(f.Body):
     """Text, or text and ids mixed. It is literal: nothing in it becomes a control token."""
 
-    content: f.Text | list[f.Id | f.Text] = ""
+    content: Annotated[f.Text | f.Items[f.Id | f.Text], f.at_most(f.MAX_IDS)] = ""
     with_pieces: bool = False
 
 
 class DetokenizeBody(f.Body):
     """Ids."""
 
-    tokens: Annotated[list[f.Id], Field(max_length=f.MAX_TEXT)] = Field(default_factory=list)
+    tokens: Annotated[f.Items[f.Id], Field(max_length=f.MAX_IDS)] = Field(default_factory=list)
 
 
 @router.post("/tokenize")
 async def tokenize(body: TokenizeBody, request: Request) -> Response:
     """Ids of a text."""
-    tokenizer = f.served(request, None).backend.tokenizer
-    return await asyncio.to_thread(_tokenized, body, tokenizer)
+    return await _apart(request, partial(_tokenized, body))
 
 
 @router.post("/detokenize")
 async def detokenize(body: DetokenizeBody, request: Request) -> Response:
     """The text of ids."""
-    tokenizer = f.served(request, None).backend.tokenizer
-    return await asyncio.to_thread(_detokenized, body, tokenizer)
+    return await _apart(request, partial(_detokenized, body))
+
+
+async def _apart(request: Request, work: Callable[[Tokenizer], Response]) -> Response:
+    served = f.served(request, None)
+    done = served.apart(partial(work, served.backend.tokenizer))
+    return await while_there(request.receive, done)
 
 
 def _tokenized(body: TokenizeBody, tokenizer: Tokenizer) -> Response:

@@ -21,7 +21,7 @@ from codegen25.serve.chat_template import STOP, Message, parts_of
 from codegen25.serve.languages import language_of_text
 from codegen25.serve.prompts import encoded, infill_tokens, room_after
 from codegen25.serve.refused import Refused
-from codegen25.serve.service import Served
+from codegen25.serve.served import Served
 
 MOST_MESSAGES = 1000
 
@@ -121,6 +121,6 @@ class ChatBody(Body):
     """A conversation."""
 
     tools: Refused = None
-    messages: Annotated[list[ChatMessage], Field(max_length=MOST_MESSAGES)] = Field(
+    messages: Annotated[f.Items[ChatMessage], Field(max_length=MOST_MESSAGES)] = Field(
         default_factory=list
     )

@@ -17,7 +17,7 @@ from codegen25.serve.dialects.ollama import server
 from codegen25.serve.dialects.ollama.body import Body, ChatBody, GenerateBody
 from codegen25.serve.dialects.ollama.server import named
 from codegen25.serve.reply import LINES, begun, line, reply, while_there
-from codegen25.serve.service import Served
+from codegen25.serve.served import Served
 
 FAULTS: dict[int | str, dict[str, Any]] = {
     status: {"model": server.Refusal} for status in (400, 401, 403, 404, 408, 413, 431, 501, 503)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from codegen25.infill import Layout
 from codegen25.serve import fields as f
 from codegen25.serve.reply import reply
-from codegen25.serve.service import Served
+from codegen25.serve.served import Served
 
 VERSION = "0.12.0"
 """Of the protocol that this follows; clients compare it."""

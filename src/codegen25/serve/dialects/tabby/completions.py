@@ -29,7 +29,7 @@ class Snippet(f.Body):
     body: f.Text = ""
 
 
-Snippets = Annotated[list[Snippet], Field(max_length=MOST_EXTRA)]
+Snippets = Annotated[f.Items[Snippet], Field(max_length=MOST_EXTRA)]
 
 
 class Segments(f.Body):

@@ -13,7 +13,7 @@ from codegen25.serve import fields as f
 from codegen25.serve.accepted import key
 from codegen25.serve.chat_template import chats
 from codegen25.serve.reply import reply
-from codegen25.serve.service import Served
+from codegen25.serve.served import Served
 
 VERSION = "v0.30.0"
 """Of the protocol that this follows; clients look at it."""
