@@ -178,7 +178,7 @@ def test_a_reader_that_stops_is_hung_up_on(
 ) -> None:  # fmt: skip
     """Nobody waits for it, and its connection is gone though it stays."""
     server, port = commanded
-    monkeypatch.setattr(reply, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(reply, "SEND_SECONDS", 2.0)  # they come one after another
     connections = server.server_state.connections
     body = {**LONG, "stream": True, "n": 8, "max_tokens": 100, "content": "x " * 50_000}
     with caplog.at_level(logging.WARNING):

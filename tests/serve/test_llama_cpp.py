@@ -27,6 +27,7 @@ SLOW = {"t_max_predict_ms": 0}
 
 def test_llama_vim_gets_one_line_of_json_with_its_fields(client: httpx.Client) -> None:
     body = recorded("llama_vim", t_max_predict_ms=20_000)
+    body["input_suffix"] += "# nobody has asked this before\n"
     response = client.post("/infill", json=body, headers={"authorization": "Bearer"})
     assert response.status_code == 200
     assert re.search(r'"content"\s*:"', response.text) and "\n" not in response.text
