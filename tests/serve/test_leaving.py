@@ -178,8 +178,13 @@ def test_a_reader_that_stops_is_hung_up_on(
 ) -> None:  # fmt: skip
     """Nobody waits for it, and its connection is gone though it stays."""
     server, port = commanded
-    monkeypatch.setattr(reply, "SEND_SECONDS", 2.0)  # they come one after another
-    connections = server.server_state.connections
+    monkeypatch.setattr(reply, "SEND_SECONDS", 0.3)
+    connections, paused = server.server_state.connections, set()
+
+    def all_seen() -> bool:
+        paused.update(each for each in list(connections) if each.flow.write_paused)
+        return len(paused) == 4
+
     body = {**LONG, "stream": True, "n": 8, "max_tokens": 100, "content": "x " * 50_000}
     with caplog.at_level(logging.WARNING):
         stuck = [post(port, body, path, buffer=2048) for _ in range(4)]
