@@ -1,5 +1,7 @@
 # make demo   set up and infill a real file with the shipped model
-# make serve  install what serving needs, and serve the shipped model to editors on this machine
+# make serve  install what serving needs, and serve the shipped model to editors on this machine;
+#             make serve PORT=8026 on another port
+# make vsix   build the VS Code extension (needs npm)
 # make test   set up and run the tests;  make test-all  the slow ones too
 # make test-clients  editors, OpenAI's and Ollama's clients, lm-eval, a browser, Triton's server, as far
 #             as registries give them; llama.vim must be brought (docs/serving.md, "Tested with")
@@ -8,8 +10,9 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
+PORT := 8025
 
-.PHONY: serve demo test test-all test-clients check clean
+.PHONY: serve vsix demo test test-all test-clients check clean
 
 demo: $(VENV)/.run
 	@echo '$$ codegen25 complete examples/inventory.py --at 15:1 --verbose'
@@ -18,7 +21,11 @@ demo: $(VENV)/.run
 	@$(RUN)/codegen25 complete examples/inventory.py --at 15:1 --diff
 
 serve: $(VENV)/.serve
-	@$(RUN)/codegen25 serve
+	@$(RUN)/codegen25 serve --port $(PORT)
+
+vsix:
+	@cd editors/vscode && npm ci --ignore-scripts --silent && npm run --silent package >/dev/null
+	@ls editors/vscode/*.vsix
 
 test: $(VENV)/.dev
 	$(RUN)/pytest

@@ -11,7 +11,7 @@ venv=$1
     echo "clients: Triton's environment could not be made"
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq || true
-    for package in vim-nox neovim curl chromium nodejs npm; do
+    for package in vim-nox neovim emacs-nox elpa-eglot curl chromium nodejs npm; do
         dpkg -s "$package" >/dev/null 2>&1 ||
             apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 ||
             echo "clients: Debian's $package could not be installed"

@@ -1,4 +1,5 @@
-"""Debian's Vim with ggml-org's llama.vim as it is, in a terminal: type, see ghost text, press Tab.
+"""Debian's Vim with ggml-org's llama.vim as it is, set up by the README's lines, in a terminal:
+type, see ghost text, press Tab.
 
 The plugin is not ours to ship: it is looked for at $CODEGEN25_LLAMA_VIM, then where Vim loads it.
 """
@@ -6,20 +7,22 @@ The plugin is not ours to ship: it is looked for at $CODEGEN25_LLAMA_VIM, then w
 from __future__ import annotations
 
 import os
-import pty
 import re
-import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from terminal import Terminal
 
 from codegen25.sample.request import Completion
 from serving import Running
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+ADDRESS = "http://127.0.0.1:8025"
 
 
 def plugin() -> Path | None:
@@ -52,67 +55,24 @@ TEXT = """class Stack:
 
     def push(self, item):
         self.items"""
-# Older versions of the plugin know the address as `endpoint`. `ttimeout` lets Esc be Esc at once.
-VIMRC = """
-set nocompatible noswapfile nomore shortmess+=I ttimeout ttimeoutlen=10 encoding=utf-8
-set viminfo= columns=100 lines=30
-let g:llama_config = {'endpoint_fim': 'URL', 'endpoint': 'URL', 'show_info': 0}
-set rtp^=PLUGIN
-"""
 ESC, SHIFT_TAB = "\x1b", "\x1b[Z"
+HARNESS = "set noswapfile ttimeout ttimeoutlen=10 viminfo= columns=100 lines=30"
+"""No files are left behind, and Esc is Esc at once."""
+OLDER = "let g:llama_config.endpoint = g:llama_config.endpoint_fim"
+"""Versions of the plugin before December 2025 know the address by another name."""
 
 
-class Terminal:
-    """Vim with a file, in a terminal of its own."""
-
-    def __init__(self, vimrc: Path, file: Path) -> None:
-        self.seen = ""
-        self._host, terminal = pty.openpty()
-        home = {"HOME": str(vimrc.parent), "TERM": "xterm", "LC_ALL": "C.UTF-8"}
-        self.process = subprocess.Popen(
-            ["vim", "-u", vimrc, file], stdin=terminal, stdout=terminal, stderr=terminal,
-            env=os.environ | home, start_new_session=True,
-        )  # fmt: skip
-        os.close(terminal)
-
-    def type(self, keys: str) -> None:
-        """Press keys; what was on the screen before is forgotten."""
-        self.seen = ""
-        os.write(self._host, keys.encode())
-
-    def until(self, there: Callable[[], bool], seconds: float = 30) -> None:
-        """Read the screen until something holds."""
-        end = time.monotonic() + seconds
-        while not there():
-            assert time.monotonic() < end, self.seen[-3000:]
-            if select.select([self._host], [], [], 0.05)[0]:
-                self.seen += os.read(self._host, 65536).decode(errors="replace")
-
-    def shows(self, text: str) -> bool:
-        """Whether a text was drawn since the last keys."""
-        return text in re.sub(r"\x1b(\[[0-9;?>]*[A-Za-z]|[()][A-Z0-9]|[=>])", "", self.seen)
-
-    def write(self, file: Path) -> str:
-        """Save and leave; what the file holds."""
-        self.type(ESC)
-        time.sleep(0.1)  # or Esc and what follows are taken for one key
-        self.type(":wq\r")
-        end = time.monotonic() + 30
-        while self.process.poll() is None and time.monotonic() < end:
-            if select.select([self._host], [], [], 0.05)[0]:
-                try:
-                    self.seen += os.read(self._host, 65536).decode(errors="replace")
-                except OSError:  # the terminal's other end is closed
-                    break
-        assert self.process.wait(10) == 0, self.seen[-3000:]
-        return file.read_text()
-
-    def close(self) -> None:
-        """End Vim if it is still there."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._host)
+def set_up(home: Path, url: str) -> None:
+    """Do what the README says, with the plugin at hand for a clone, and the server's `url`."""
+    [lines] = re.findall(r"```vim\n(.*?)```", README, re.DOTALL)
+    [clone] = re.findall(r"git clone \S+/llama\.vim ~/(\S+)", README)
+    assert ADDRESS in lines
+    found = plugin()
+    assert found is not None
+    (home / clone).parent.mkdir(parents=True)
+    (home / clone).symlink_to(found)
+    knows = "endpoint_fim" in (found / "autoload/llama.vim").read_text()
+    (home / ".vimrc").write_text(lines.replace(ADDRESS, url) + ("" if knows else OLDER))
 
 
 @pytest.fixture
@@ -138,9 +98,8 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def vim(server: Running, tmp_path: Path, file: Path) -> Iterator[Terminal]:
-    vimrc = tmp_path / "vimrc"
-    vimrc.write_text(VIMRC.replace("URL", f"{server.url}/infill").replace("PLUGIN", str(plugin())))
-    terminal = Terminal(vimrc, file)
+    set_up(tmp_path, server.url)
+    terminal = Terminal(["vim", "--cmd", HARNESS, file], tmp_path)
     try:
         terminal.until(lambda: terminal.shows("class Stack") or terminal.shows("Press ENTER"))
         if terminal.shows("Press ENTER"):  # the plugin warns of Vim 9.0, and works there
@@ -160,13 +119,22 @@ def suggestion(vim: Terminal, given: list[Completion]) -> str:
     return text
 
 
+def written(vim: Terminal, file: Path) -> str:
+    """Save and leave; what the file holds."""
+    vim.type(ESC)
+    time.sleep(0.1)  # or Esc and what follows are taken for one key
+    vim.type(":wq\r")
+    vim.ended()
+    return file.read_text()
+
+
 def test_tab_inserts_what_the_server_gave(
     vim: Terminal, given: list[Completion], file: Path, server: Running
 ) -> None:
     vim.type("GA.")
     text = suggestion(vim, given)
     vim.type("\t")
-    assert vim.write(file) == TEXT + "." + text.rstrip("\n") + "\n"
+    assert written(vim, file) == TEXT + "." + text.rstrip("\n") + "\n"
     assert server.idle()
 
 
@@ -177,7 +145,7 @@ def test_what_is_suggested_can_be_typed(vim: Terminal, given: list[Completion], 
     vim.until(lambda: vim.shows(text[:3]))
     time.sleep(0.5)  # the rest stays where it is drawn: there is nothing to see
     vim.type("\t")
-    assert vim.write(file) == TEXT + "." + text.rstrip("\n") + "\n"
+    assert written(vim, file) == TEXT + "." + text.rstrip("\n") + "\n"
 
 
 def test_shift_tab_accepts_a_line_and_without_a_suggestion_tab_is_a_tab(
@@ -188,6 +156,6 @@ def test_shift_tab_accepts_a_line_and_without_a_suggestion_tab_is_a_tab(
     vim.type(SHIFT_TAB)
     vim.type(ESC + "ggO")
     vim.type("\t#")
-    written = vim.write(file)
-    assert written.startswith("\t#") and text.split("\n")[0] in written
-    assert TEXT + "." + text.split("\n")[0] in written
+    found = written(vim, file)
+    assert found.startswith("\t#") and text.split("\n")[0] in found
+    assert TEXT + "." + text.split("\n")[0] in found

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -98,3 +102,52 @@ def test_half_an_adapter_is_refused(client: httpx.Client) -> None:
         body = {"input_prefix": "x", "n_predict": 1, "lora": [{"id": 0, "scale": scale}]}
         error = json.loads(client.post("/infill", json=body).text)["error"]
         assert error["code"] == 400 and error["param"] == "lora.0.scale"
+
+
+MODULE = """def scale_{i}(values, factor_{i}):
+    return [value * factor_{i} for value in values if value != {i}]
+
+
+"""
+
+
+def likelihood(client: httpx.Client, name: str) -> float:
+    """The logarithm of how likely a model finds a text of the folder it was adapted to."""
+    body = {"model": name, "prompt": MODULE.format(i=103), "max_tokens": 0}
+    answer = asked(client, "/v1/completions", body | {"echo": True, "logprobs": 1})
+    return float(sum(answer["choices"][0]["logprobs"]["token_logprobs"][1:]))
+
+
+@pytest.mark.slow
+def test_the_command_serves_what_train_personal_made(tmp_path: Path) -> None:
+    """Nobody's weights are set by hand: a folder, two commands, and the right answers by name."""
+    for i in range(12):
+        text = "".join(MODULE.format(i=100 * i + k) for k in range(4))
+        (tmp_path / "repo").mkdir(exist_ok=True)
+        (tmp_path / f"repo/m{i}.py").write_text(text)
+    cache = tmp_path / "cache"
+    environment = os.environ | {"CODEGEN25_CACHE": str(cache)}
+    command = [sys.executable, "-m", "codegen25"]
+    small = ("stop_after=20", "shape.context=256", "batch=4", "compile=false")
+    trained = subprocess.run(
+        [*command, "train", "personal", "--data", tmp_path / "repo",
+         *(part for each in small for part in ("--set", each))],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    server = subprocess.Popen(
+        [*command, "serve", "--port", "0", "--threads", "1",
+         "--model", SHIPPED, "--adapter", f"mine={cache / 'personal'}"],
+        env=environment, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert server.stderr is not None
+        url = next(line for line in server.stderr if "ready in" in line).split()[-1]
+        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+            names = [each["id"] for each in client.get("/v1/models").json()["data"]]
+            served = {name: likelihood(client, name) for name in names}
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
+    assert set(served) == {SHIPPED.name, "mine"} and server.returncode == 0
+    assert served["mine"] > served[SHIPPED.name] + 1  # of a file of theirs

@@ -1,8 +1,4 @@
-"""What Ollama's clients send, as what is asked.
-
-Greedy unless a temperature is given. Then a seed is drawn for want of one; an infill's is 0, for
-somebody's keystrokes draw alike.
-"""
+"""What Ollama's clients send, as what is asked."""
 
 from __future__ import annotations
 
@@ -13,40 +9,17 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from codegen25.errors import UserError
-from codegen25.sample.options import Sampling
 from codegen25.sample.stopping import Stops
 from codegen25.serve import fields as f
 from codegen25.serve.ask import Ask
 from codegen25.serve.chat_template import STOP, Message, parts_of
+from codegen25.serve.dialects.ollama.options import Options
 from codegen25.serve.languages import language_of_text
 from codegen25.serve.prompts import encoded, infill_tokens, room_after
 from codegen25.serve.refused import Refused
 from codegen25.serve.served import Served
 
 MOST_MESSAGES = 1000
-
-
-class Options(f.Body):
-    """How to answer."""
-
-    num_predict: Annotated[int, Field(ge=-2, le=f.MOST_TOKENS)] = -1
-    temperature: f.Temperature = 0.0
-    top_p: f.TopP = 0.9
-    top_k: f.TopK = 40
-    min_p: f.MinP = 0.0
-    seed: f.Seed | None = None
-    stop: f.Stop = None
-    repeat_penalty: f.Repetition = 1.0
-    presence_penalty: f.Penalty = 0.0
-    frequency_penalty: f.Penalty = 0.0
-
-    def sampling(self, *, typing: bool = False) -> Sampling:
-        """How to draw."""
-        seed = max(0, self.seed or 0) if typing else f.seed_of(self.seed)
-        return Sampling(
-            self.temperature, self.top_p, seed, max(0, self.top_k), self.min_p,
-            self.repeat_penalty, self.presence_penalty, self.frequency_penalty,
-        )  # fmt: skip
 
 
 class Body(f.Body):

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from codegen25.sample.request import Completion
 from codegen25.serve import fields as f
 from codegen25.serve.ask import Ask
 from codegen25.serve.chat_template import chats, require_chat
 from codegen25.serve.dialects.ollama import server
 from codegen25.serve.dialects.ollama.body import Body, ChatBody, GenerateBody
+from codegen25.serve.dialects.ollama.reply import Refusal, Shape, ending, head, message, response
 from codegen25.serve.dialects.ollama.server import named
 from codegen25.serve.reply import LINES, begun, line, reply, while_there
 from codegen25.serve.served import Served
 
 FAULTS: dict[int | str, dict[str, Any]] = {
-    status: {"model": server.Refusal} for status in (400, 401, 403, 404, 408, 413, 431, 501, 503)
+    status: {"model": Refusal} for status in (400, 401, 403, 404, 408, 413, 431, 501, 503)
 }
 router = APIRouter(tags=["Ollama"], responses=FAULTS)
 router.include_router(server.router)
-
-Shape = Callable[[str], dict[str, Any]]
 
 
 @router.post("/api/generate")
@@ -33,10 +30,10 @@ async def generate(body: GenerateBody, request: Request) -> Response:
     """Fill in between `prompt` and `suffix`, or go on from `prompt`; without both, only load."""
     served = named(request, body.model)
     if not body.prompt and not body.suffix:
-        return _loaded(body, _response)
+        return _loaded(body, response)
     work = body.ask(served, f.owner_of(request), chats=chats(served))
     return await _answered(
-        body, request, served, await while_there(request.receive, work), _response
+        body, request, served, await while_there(request.receive, work), response
     )
 
 
@@ -45,25 +42,15 @@ async def chat(body: ChatBody, request: Request) -> Response:
     """Answer the last message. Models that only complete code are a 404."""
     served = named(request, body.model)
     if not body.messages:
-        return _loaded(body, _message)
+        return _loaded(body, message)
     require_chat(served)
-    messages = [(message.role, message.content) for message in body.messages]
+    messages = [(each.role, each.content) for each in body.messages]
     work = body.chat(served, messages, f.owner_of(request))
-    return await _answered(
-        body, request, served, await while_there(request.receive, work), _message
-    )
-
-
-def _response(text: str) -> dict[str, Any]:
-    return {"response": text}
-
-
-def _message(text: str) -> dict[str, Any]:
-    return {"message": {"role": "assistant", "content": text}}
+    return await _answered(body, request, served, await while_there(request.receive, work), message)
 
 
 def _loaded(body: Body, shape: Shape) -> Response:
-    return reply({**_head(body), **shape(""), "done": True, "done_reason": "load"})
+    return reply({**head(body), **shape(""), "done": True, "done_reason": "load"})
 
 
 async def _answered(
@@ -73,7 +60,7 @@ async def _answered(
         return await begun(request.receive, _lines(body, request, served, ask, shape), LINES)
     answers = f.service_of(request).answers(served, ask)
     [found] = await while_there(request.receive, answers)
-    return reply({**_head(body), **shape(found.text), **_ending(found)})
+    return reply({**head(body), **shape(found.text), **ending(found)})
 
 
 async def _lines(
@@ -81,25 +68,6 @@ async def _lines(
 ) -> AsyncIterator[bytes]:
     async for _, piece in f.service_of(request).stream(served, [ask]):
         if piece.text:
-            yield line({**_head(body), **shape(piece.text), "done": False})
+            yield line({**head(body), **shape(piece.text), "done": False})
         if piece.completion is not None:
-            yield line({**_head(body), **shape(""), **_ending(piece.completion)})
-
-
-def _head(body: Body) -> dict[str, Any]:
-    return {"model": body.model, "created_at": datetime.now(UTC).isoformat()}
-
-
-def _ending(completion: Completion) -> dict[str, Any]:
-    """Why an answer ended, and how long it took in nanoseconds."""
-    prompt, answer = (round(1e6 * ms) for ms in (completion.prefill_ms, completion.decode_ms))
-    return {
-        "done": True,
-        "done_reason": "length" if completion.stop_reason in ("length", "time") else "stop",
-        "total_duration": prompt + answer,
-        "load_duration": 0,
-        "prompt_eval_count": completion.prompt_tokens,
-        "prompt_eval_duration": prompt,
-        "eval_count": completion.tokens,
-        "eval_duration": answer,
-    }
+            yield line({**head(body), **shape(""), **ending(piece.completion)})

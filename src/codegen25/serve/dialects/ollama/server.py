@@ -6,7 +6,6 @@ import hashlib
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
 from starlette.responses import Response
 
 from codegen25.infill import Layout
@@ -21,12 +20,6 @@ NEVER = "9999-12-31T23:59:59Z"
 SINCE = "2026-01-01T00:00:00Z"
 
 router = APIRouter()
-
-
-class Refusal(BaseModel):
-    """What was wrong, as Ollama says it."""
-
-    error: str
 
 
 class ShowBody(f.Body):
