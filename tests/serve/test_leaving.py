@@ -178,7 +178,7 @@ def test_a_reader_that_stops_is_hung_up_on(
 ) -> None:  # fmt: skip
     """Nobody waits for it, and its connection is gone though it stays."""
     server, port = commanded
-    monkeypatch.setattr(reply, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(reply, "SEND_SECONDS", 1.5)
     connections, paused = server.server_state.connections, set()
 
     def all_seen() -> bool:
