@@ -225,7 +225,7 @@ def test_the_refused_are_counted_apart() -> None:
     refused = b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n{}"
     found = seen((refused, 0.0, b""))
     assert (found.busy, found.firsts, found.wholes) == (1, [], [])
-    row = serve._row("ours", found, 1.0, [110.0, 100.0, 105.0])
+    row = serve._row("ours", found, 1.0, [50.0, 100.0, 110.0, 105.0])
     assert row["refused"] == row["asked/s"] == 1 and row["answered/s"] == 0
     assert row["memory growth %"] == pytest.approx(10)
 
