@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -81,22 +82,18 @@ class Emacs(Terminal):
         return json.loads(told.read_text()) if told.exists() else {"mode": 0, "text": ""}
 
     def suggestion(self) -> str:
-        """What is suggested behind `self.items.`, after it was typed; it is drawn."""
+        """What is suggested behind `self.items.`, as soon as that is typed; it is drawn."""
         self.until(lambda: self.shows("class Stack"))
-        self.type(END + ".")  # eglot starts the server after a command
+        self.type(END)  # eglot starts the server after a command
         self.until(lambda: bool(self.state["mode"]))
         for _ in range(20):  # the model may be loading
-            self.type(ASK)
-            try:
-                self.until(lambda: bool(self.state["text"]), 2)
+            self.type(".")
+            with contextlib.suppress(AssertionError):
+                self.until(lambda: bool(self.state["text"]), 3)
                 break
-            except AssertionError:
-                continue
-        self.type(BACKSPACE)
-        self.until(lambda: not self.state["text"])
-        self.type(".")
-        self.until(lambda: bool(self.state["text"]))
+            self.type(BACKSPACE)
         text: str = self.state["text"]
+        assert text.strip()
         self.until(lambda: self.shows(text.split("\n")[0]))
         return text
 
@@ -139,6 +136,16 @@ def test_another_key_dismisses_and_tab_is_a_tab_again(emacs: Emacs) -> None:
     emacs.type("#")
     expected = TEXT.removesuffix("self.items") + "#self.items."
     assert emacs.written().rstrip("\n") == expected
+
+
+def test_one_that_is_asked_for(emacs: Emacs) -> None:
+    text = emacs.suggestion()
+    emacs.type(LINE_START)
+    emacs.until(lambda: not emacs.state["text"])
+    emacs.type(END)
+    emacs.type(ASK)
+    emacs.until(lambda: bool(emacs.state["text"]))
+    assert emacs.state["text"] == text
 
 
 def test_without_the_mode_it_is_the_entry_of_completion_at_point(emacs: Emacs) -> None:

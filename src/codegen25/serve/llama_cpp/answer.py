@@ -24,7 +24,7 @@ class Answer:
         self._rule: str | None = None
         self._asked = time.perf_counter()
         self._first: float | None = None
-        self._tokens = self._cached = 0
+        self._written = self._given = self._cached = 0
         self._text = ""
         self._logprobs: list[TokenLogprobs] = []
         self._hidden = len(request.forced.decode())
@@ -38,12 +38,22 @@ class Answer:
         if not self.request.max_tokens:  # llama.cpp writes a token all the same
             self.reason = "length" if event.get("stop") else None
             return self.reason is not None
-        self._tokens = event.get("tokens_predicted", self._tokens)
-        self._logprobs += map(_logprobs, event.get("completion_probabilities") or ())
+        self._count(event)
         self._push(event.get("content") or "")
         if self.reason is None:
             self.reason = self._ended(event)
         return self.reason is not None
+
+    def _count(self, event: Mapping[str, Any]) -> None:
+        written = event.get("tokens_predicted", self._written)
+        if (
+            0 < len(event.get("content") or "") <= self._hidden
+        ):  # given text alone, which is no answer
+            self._given += written - self._written
+            self._logprobs.clear()
+        else:
+            self._logprobs += map(_logprobs, event.get("completion_probabilities") or ())
+        self._written = written
 
     def finish(self, reason: str) -> Completion:
         """Show what was held back; the whole answer."""
@@ -53,7 +63,7 @@ class Answer:
         completion = Completion(
             text=self._text + rest,
             stop_reason=reason,
-            tokens=self._tokens,
+            tokens=self._written - self._given,
             prompt_tokens=len(self.request.prompt.ids),
             prefill_ms=round(1000 * (first - self._asked), 2),
             decode_ms=round(1000 * (end - first), 2),
