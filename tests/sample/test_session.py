@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codegen25.errors import UserError
 from codegen25.models import DEFAULT, resolve
 from codegen25.sample.context import Repository
 from codegen25.sample.engine import Engine
@@ -229,6 +231,16 @@ def test_what_ran_out_of_time_is_not_the_next_answer(session: Session) -> None:
     session.remember("a", "", ended("bcd", "time"))
     session.remember("a", "", ended("bcd", "cancelled"))
     assert session.recall("a", "") is None and session.recall("ab", "") is None
+
+
+def test_what_would_be_refused_is_not_recalled(session: Session, engine: Engine) -> None:
+    known = session.suggest(TEXT[:400], TEXT[400:600])
+    session.remember(TEXT[:400], TEXT[400:600], replace(known, stop_reason="end"))
+    assert session.recall(TEXT[:400], TEXT[400:600], engine.context - 2 * ROOM) is not None
+    for most in (engine.context - 2 * ROOM + 1, 10**6):
+        assert session.recall(TEXT[:400], TEXT[400:600], most) is None
+        with pytest.raises(UserError, match="has no room"):
+            session.request(TEXT[:400], TEXT[400:600], max_tokens=most)
 
 
 def test_an_answer_is_recalled_by_whoever_would_have_got_it(session: Session) -> None:

@@ -225,6 +225,8 @@ class Typing:
         `max_tokens` is the options' where it is not given.
         """
         most = self.options.max_tokens if max_tokens is None else max_tokens
+        if most + 2 * ROOM > self.model.context:
+            return None  # it will be refused, whatever is known
         for past in reversed(list(self._past)):
             if past.lasts(most) and (rest := past.rest(prefix, suffix)) is not None:
                 return replace(
