@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import torch
+from hypothesis import settings
 
 from codegen25 import checkpoint, cli, vocabulary
 from codegen25.bench import shapes
@@ -31,6 +32,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Tiny models gain nothing from threads and lose much when other work runs beside the tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+settings.register_profile("untimed", deadline=None)  # how long one takes is the machine's matter
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
