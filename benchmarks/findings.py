@@ -35,7 +35,7 @@ from codegen25.evaluate.statistics import Rate, over_seeds
 from codegen25.tokenizer import Tokenizer
 from codegen25.train import recipe as recipes
 from codegen25.train.batches import rows_of
-from codegen25.train.loop import Progress, Trainer
+from codegen25.train.loop import Probe, Progress, Trainer
 from codegen25.train.provenance import FREE, PLACES, flat
 from codegen25.train.recipe import Recipe
 
@@ -148,21 +148,24 @@ def infills(recipe: Recipe) -> bool:
     return recipe.objective.kind != "causal" and recipe.corruption.rate > 0
 
 
-def trained(recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """Train to the end unless that is done; the last look at held-out text comes back."""
+def trained(recipe: Recipe, folder: Path, lines: int = LINES) -> dict[str, Any]:
+    """Train to the end unless that is done; the last look at held-out text comes back, with so many
+    lines infilled."""
     done = folder / "heldout.json"
     if not done.exists():
         trainer = Trainer(recipe, folder / "model")
         trainer.resume(lambda text: print(text, file=sys.stderr))
-        look = probe(Path(recipe.corpus), trainer.infill, LINES)
-        if not trainer.run(report, look if infills(recipe) else lambda model, tokenizer: {}):
+        look: Probe = lambda model, tokenizer: {}  # noqa: E731
+        if lines and infills(recipe):
+            look = probe(Path(recipe.corpus), trainer.infill, lines)
+        if not trainer.run(_report, look):
             sys.exit(f"stopped at step {trainer.step}; the same command goes on")
         found = {"parameters": trainer.model.config.parameters, "steps": trainer.steps}
         write_json(done, {**found, **trainer.found})
     return read_json(done)
 
 
-def report(progress: Progress) -> None:
+def _report(progress: Progress) -> None:
     if progress.step % 50 == 0 or progress.step == progress.steps:
         print(
             f"  step {progress.step}/{progress.steps}, loss {progress.loss:.3f}, "

@@ -25,7 +25,6 @@ from codegen25 import settings
 from codegen25.errors import UserError
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.log import LOG, read
-from codegen25.train.loop import Trainer
 
 SIZES = {"1m": (2, 128), "2m": (3, 192), "4m": (4, 256), "9m": (6, 320)}
 """Blocks and width by name."""
@@ -115,12 +114,7 @@ def grown(name: str, asked: findings.Asked, flops: float) -> Grown:
     )
     folder = findings.folder_of(recipe, asked) / "model"
     print(f"{name}: {folder}", file=sys.stderr, flush=True)
-    if not (done := folder.parent / "done").exists():
-        trainer = Trainer(recipe, folder)
-        trainer.resume(lambda text: print(text, file=sys.stderr))
-        if not trainer.run(findings.report, lambda model, tokenizer: {}):
-            sys.exit(f"stopped at step {trainer.step}; the same command goes on")
-        done.touch()
+    findings.trained(recipe, folder.parent, 0)
     looks = {
         entry["step"]: Look(cost / 6, entry["step"] * tokens, entry[BITS])
         for entry in read(folder / LOG)
@@ -131,6 +125,8 @@ def grown(name: str, asked: findings.Asked, flops: float) -> Grown:
         for step, look in looks.items()
         if 3 * recipe.schedule.warmup <= step <= (1 - COOLDOWN) * steps
     ]
+    if not high:
+        raise UserError(f"{name}: no look at the high rate; give more --flops")
     return Grown(name, config.parameters, high, looks[max(looks)])
 
 

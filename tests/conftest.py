@@ -169,6 +169,22 @@ def server() -> Iterator[Running]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def chatty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One whose model is marked as one that was tuned on instructions."""
+    from serving import engine, serving, tuned
+
+    folder = tuned(tmp_path_factory.mktemp("models") / "tuned")
+    with serving({"tuned": engine(folder)}) as running:
+        yield running
+
+
+@pytest.fixture
+def chat(chatty: Running) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=chatty.url, timeout=60, trust_env=False) as client:
+        yield client
+
+
 @pytest.fixture
 def client(server: Running) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:

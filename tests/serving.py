@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -11,12 +12,13 @@ from pathlib import Path
 
 import uvicorn
 
+from codegen25 import instruct
 from codegen25.models import shipped_folder
 from codegen25.sample.engine import Engine, Settings
 from codegen25.serve.app import build
 from codegen25.serve.backend import Backend
 from codegen25.serve.command import Options, listener, listening
-from codegen25.serve.guard import Rules
+from codegen25.serve.rules import Rules
 from codegen25.serve.service import Service
 
 SHIPPED = sorted(each for each in shipped_folder().iterdir() if each.is_dir())[0]
@@ -48,6 +50,17 @@ class Running:
 
 def engine(folder: Path = SHIPPED) -> Engine:
     return Engine.load(folder, Settings("cpu", "int8", 1))
+
+
+def tuned(folder: Path) -> Path:
+    """The shipped model, marked as one that was tuned on instructions."""
+    folder.mkdir()
+    for path in SHIPPED.iterdir():
+        (folder / path.name).symlink_to(path)
+    config = json.loads((SHIPPED / "config.json").read_text())
+    (folder / "config.json").unlink()
+    (folder / "config.json").write_text(json.dumps({**config, "codegen25": instruct.MARK}))
+    return folder
 
 
 @contextlib.contextmanager

@@ -57,7 +57,7 @@ def test_a_callback_that_raises_is_logged_without_what_it_says(
 def test_a_draft_model_that_fails_is_logged_without_what_it_says(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    model = SimpleNamespace(draft=fail, gate=None)
+    model = SimpleNamespace(width=fail, gate=None)
     scheduler = SimpleNamespace(_chunk=lambda: 8, model=model)
     answer = SimpleNamespace(prompt=[1], ids=[2], left=5, request=None)
     guess = Scheduler._by_model(*cast(Any, (scheduler, answer, model)))

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bench_helpers import script
 
 from codegen25.errors import UserError
 from codegen25.sample.engine import Engine
@@ -17,11 +16,7 @@ from codegen25.train.loop import Trainer
 from codegen25.train.recipe import Recipe
 from conftest import ROOT, shared
 
-spec = importlib.util.spec_from_file_location("findings", ROOT / "benchmarks/findings.py")
-assert spec is not None and spec.loader is not None
-findings: Any = importlib.util.module_from_spec(spec)
-sys.modules["findings"] = findings  # dataclasses look their module up
-spec.loader.exec_module(findings)
+findings = script("findings")
 
 NOWHERE = {"corpus": "'c'", "tokenizer": "'t'"}
 SMALL = {

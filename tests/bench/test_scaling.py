@@ -1,27 +1,14 @@
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from bench_helpers import script
 
 from codegen25.errors import UserError
 from codegen25.tokenizer import Tokenizer
-from conftest import ROOT
-
-
-def script(name: str) -> Any:
-    """A module of benchmarks/, which is no package; modules look each other up by name."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
 
 script("findings")
 scaling = script("scaling")
@@ -81,3 +68,15 @@ def test_sizes_are_trained_fitted_and_drawn_into_the_page(
     before = [path.stat().st_mtime_ns for path in logs]
     scaling.main(command)  # done already: nothing is trained again
     assert before == [path.stat().st_mtime_ns for path in logs] and len(logs) == 2
+
+
+def test_too_little_compute_is_said(
+    corpus: Path, tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer.save(tmp_path / "tokenizer.json")
+    with pytest.raises(SystemExit, match="1m: no look at the high rate; give more --flops"):
+        scaling.main([
+            "--corpus", str(corpus), "--tokenizer", str(tmp_path / "tokenizer.json"), "--out",
+            str(tmp_path / "out"), "--flops", "1", "--sizes", "1m", "--set", "batch=2",
+            "--set", "micro_batch=2", "--set", "shape.context=64", "--set", "window=60",
+        ])  # fmt: skip

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_helpers import ticking
 
 from codegen25 import checkpoint, vocabulary
 from codegen25.bench import shapes
 from codegen25.errors import UserError
-from codegen25.sample import admission, answer, draft_model, scheduler
-from codegen25.sample import request as requests_
 from codegen25.sample.admission import QUIET_SECONDS
 from codegen25.sample.draft_model import FEW, DraftModel, ModelGate, directory_of
 from codegen25.sample.drafting import Gate
@@ -114,16 +114,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A clock by which whatever is timed takes a millisecond."""
-    clock = SimpleNamespace(now=1000.0)
-
-    def perf_counter() -> float:
-        clock.now += 1e-3
-        return float(clock.now)
-
-    clock.perf_counter = perf_counter
-    for module in (admission, answer, draft_model, requests_, scheduler):
-        monkeypatch.setattr(module, "time", clock)
-    return clock
+    return ticking(monkeypatch, 1e-3)
 
 
 def asked(engine: Engine, place: int = 0, tokens: int = 40, **more: object) -> Request:
@@ -224,10 +215,21 @@ def test_typing_and_what_gives_way_to_it(
 
 
 def test_the_steps_at_once_of_a_small_model(plain: Engine, twin: Engine) -> None:
-    twin.scheduler._striding = twin.runner  # type: ignore[assignment]
+    strides: list[int] = []
+    runner = twin.runner
+    assert isinstance(runner, NativeRunner)
+
+    def stride(*order: Any) -> Any:
+        strides.append(order[3])
+        return runner.stride(*order)
+
+    twin.scheduler._striding = SimpleNamespace(stride=stride)
     for temperature in TEMPERATURES:
+        twin.cache.clear()
+        twin.scheduler.gate.timed(0, 0.1)
         request = asked(twin, sampling=Sampling(temperature, seed=3))
         assert said(ask(twin, request)) == said(ask(plain, request))
+    assert strides
 
 
 def test_look_up_goes_first(twin: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,8 +268,8 @@ def test_a_short_context_ends_the_drafting(plain: Engine, model_dir: Path, short
 def test_an_id_that_it_lacks_ends_the_drafting(hostile: Engine) -> None:
     model, request = drafter(hostile), asked(hostile)
     size = hostile.runner.config.vocab_size
-    assert model.draft([size - 1], request, 4, 64)
-    assert model.draft([size], request, 4, 64) == []
+    assert model.draft([size - 1], request, 4, 4, 64)
+    assert model.draft([size], request, 4, 4, 64) == []
 
 
 def test_another_tokenizer_is_the_users_mistake(
@@ -295,7 +297,7 @@ def test_more_ids_than_the_model_has_are_never_drafted(
     drafts = []
     for model in (kept, free):
         model.gate = Open(MOST_DRAFT)
-        drafts.append([i for t in range(99) for i in model.draft([t], request, 4, 64)])
+        drafts.append([i for t in range(99) for i in model.draft([t], request, 4, 4, 64)])
     assert max(drafts[0]) < 300 < max(drafts[1])
 
 
@@ -344,11 +346,11 @@ def test_a_long_text_is_read_in_parts(hostile: Engine, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(model._runner, "forward", noted)
     text, request = list(range(200)), asked(hostile)
-    drafts = [model.draft(text, request, 9, 64) for _ in range(5)]
+    drafts = [model.draft(text, request, 9, 4, 64) for _ in range(5)]
     assert read == [64, 64, 64] and drafts[:3] == [[]] * 3 and drafts[3] == drafts[4] != []
     changed = [*text[:-FEW], *range(1, FEW)]
-    assert model.draft(changed, request, 9, 64) and read == [64, 64, 64]
-    assert model.draft(text, replace(request, owner="other"), 9, 64) == [] and len(read) == 4
+    assert model.draft(changed, request, 9, 4, 64) and read == [64, 64, 64]
+    assert model.draft(text, replace(request, owner="other"), 9, 4, 64) == [] and len(read) == 4
     assert [slot.owner for slot in model.cache.slots] == ["other"]  # there is room for one
 
 
@@ -358,8 +360,8 @@ def test_what_is_not_worth_reading_is_not_read(
     model, request = drafter(hostile), asked(hostile)
     monkeypatch.setattr(Open, "affords", lambda *_: False)
     monkeypatch.setattr(model._runner, "forward", lambda *_: pytest.fail("read"))
-    assert model.draft(list(range(FEW + 1)), request, 9, 64) == []
-    assert model.draft(list(range(FEW)), request, 9, 64)  # so few are a part of drafting
+    assert model.draft(list(range(FEW + 1)), request, 9, 4, 64) == []
+    assert model.draft(list(range(FEW)), request, 9, 4, 64)  # so few are a part of drafting
 
 
 def test_one_that_fails_drafts_no_more(

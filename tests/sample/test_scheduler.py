@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sample_helpers import ticking
 
 from codegen25.errors import UserError
-from codegen25.sample import admission, answer, scheduler, waiting
+from codegen25.sample import admission, waiting
 from codegen25.sample import engine as engines
-from codegen25.sample import request as requests_
 from codegen25.sample.admission import QUIET_SECONDS
 from codegen25.sample.drafting import Gate
 from codegen25.sample.engine import Engine, Settings
@@ -44,16 +44,7 @@ def engine(loaded: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A clock that all but stands until it is set on."""
-    clock = SimpleNamespace(now=1000.0)
-
-    def perf_counter() -> float:
-        clock.now += 1e-5
-        return float(clock.now)
-
-    clock.perf_counter = perf_counter
-    for module in (admission, answer, engines, requests_, scheduler):
-        monkeypatch.setattr(module, "time", clock)
-    return clock
+    return ticking(monkeypatch, 1e-5)
 
 
 @pytest.fixture
@@ -337,7 +328,9 @@ def test_a_budget_ends_a_prompt_between_its_chunks(
 
 
 def test_a_budget_that_is_over_ends_a_request_at_once(engine: Engine) -> None:
-    found = engine.wait(engine.submit(asked(engine, budget=0.0)))
+    shown: list[Piece] = []
+    found = engine.wait(engine.submit(asked(engine, budget=0.0), shown.append))
+    assert [piece.completion for piece in shown] == [found]  # who streams is told too
     assert (found.stop_reason, found.tokens) == ("time", 0)
 
 

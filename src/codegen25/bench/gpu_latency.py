@@ -26,6 +26,7 @@ from codegen25.bench.latency_rows import (
     row_of,
     times_of,
 )
+from codegen25.bench.roofline import attention, best, block_weights, key_bytes
 from codegen25.bench.table import Row, conditions, markdown
 from codegen25.config import ModelConfig
 from codegen25.device import choose
@@ -34,6 +35,7 @@ from codegen25.infill import Format
 from codegen25.sample import quantized
 from codegen25.sample.engine import Engine
 from codegen25.sample.joined import join
+from codegen25.sample.torch_load import blank
 from codegen25.sample.torch_runner import TorchRunner
 
 KINDS = {"bfloat16": 2.0, "int8": 1.0, "fp8": 1.0}
@@ -113,17 +115,13 @@ def published(new: Sequence[int]) -> Row:
 
 def ours(config: ModelConfig, device: str, kind: str) -> Ours:
     """Our engine over random weights of a number type."""
-    model = checkpoint.empty_model(config)
-    if kind in quantized.DTYPES:
-        quantized.require_card(kind, torch.device(device))
-        quantized.prepare(model, kind)
+    rounding = kind if kind in quantized.DTYPES else ""
     state: dict[str, torch.Tensor] = {}
     for name, tensor in drawn(config, device):
-        rounded = kind in quantized.DTYPES
-        state |= quantized.tensors(name, tensor, kind) if rounded else {name: tensor}
+        state |= quantized.tensors(name, tensor, rounding)
     tokenizer = shapes.synthetic_tokenizer(config.vocab_size)
-    runner = TorchRunner(join(checkpoint.fill(model, state)), kind=kind)
-    return Ours(Engine(runner, tokenizer, Format.of(tokenizer, {}), Path(kind)))
+    model = join(checkpoint.fill(blank(config, device, rounding), state))
+    return Ours(Engine(TorchRunner(model, kind=kind), tokenizer, Format.of(tokenizer, {}), Path()))
 
 
 class Transformers:
@@ -191,25 +189,13 @@ class Floor:
         self, kind: str, config: ModelConfig, context: int, batch: int, new: Sequence[int]
     ) -> Row:
         """Blocks in a number type; attention, embedding and head in bfloat16."""
-        c, width = config, config.num_attention_heads * config.head_dim
-        head = c.vocab_size * c.hidden_size
-        blocks = c.parameters - head * (1 if c.tie_word_embeddings else 2)
-        attention = 2.0 * c.num_hidden_layers * width * context * context
-        prompt = (
-            2.0 * blocks * context / self.products[kind] + attention / self.products["bfloat16"]
-        )
-        keys = 4.0 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim * context * batch
-        step = (blocks * KINDS[kind] + 2.0 * head + keys) / self.bandwidth
+        blocks, head = block_weights(config), config.vocab_size * config.hidden_size
+        prompt = 2.0 * blocks * context / self.products[kind]
+        prompt += attention(config, context) / self.products["bfloat16"]
+        read = blocks * KINDS[kind] + 2.0 * head + key_bytes(config, context, batch)
+        step = read / self.bandwidth
         cells = {column(n): 1000 * (batch * prompt + (n - 1) * step) for n in new}
         return {"engine": f"floor {kind}", **cells, "a step, ms": 1000 * step}
-
-
-def supported(device: str) -> list[str]:
-    """Number types that the device multiplies."""
-    if not device.startswith("cuda"):
-        return list(KINDS)
-    fp8 = torch.cuda.get_device_capability(device) >= (8, 9)
-    return [kind for kind in KINDS if kind != "fp8" or fp8]
 
 
 def title(device: str) -> str:
@@ -222,21 +208,16 @@ def measure(device: str, rounds: int = 5) -> Floor:
     large = device.startswith("cuda")
     side, array = (SIDE, ARRAY) if large else (SMALL_SIDE, SMALL_ARRAY)
 
-    def best(work: Callable[[], object]) -> float:
-        seconds = []
-        for _ in range(rounds + 1):
-            synchronize(device)
-            begun = time.perf_counter()
-            work()
-            synchronize(device)
-            seconds.append(time.perf_counter() - begun)
-        return min(seconds[1:])
-
+    wait = partial(synchronize, device)
     a = torch.randn(side, side, device=device, dtype=torch.bfloat16)
-    products = {kind: 2.0 * side**3 / best(product(a, kind)) for kind in supported(device)}
+    products = {
+        kind: 2.0 * side**3 / best(product(a, kind), rounds, wait)
+        for kind in KINDS
+        if quantized.multiplies(kind, device)
+    }
     read = torch.ones(array // 4, device=device)
     to = torch.empty_like(read)
-    read_once, copied = best(read.sum), best(lambda: to.copy_(read))
+    read_once, copied = best(read.sum, rounds, wait), best(lambda: to.copy_(read), rounds, wait)
     return Floor(products, max(array / read_once, 2 * array / copied))
 
 

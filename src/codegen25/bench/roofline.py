@@ -48,22 +48,31 @@ class Roofline:
 
     def prefill(self, config: ModelConfig, tokens: int, batch: int) -> float:
         """Seconds of a prompt: matrices and causal attention at the best rate."""
-        c = config
-        head = c.vocab_size * c.hidden_size
-        matrices = c.parameters - head * (1 if c.tie_word_embeddings else 2)
-        width = c.num_attention_heads * c.head_dim
-        attention = 2.0 * c.num_hidden_layers * width * tokens * tokens
-        return batch * (2.0 * matrices * tokens + attention) / self.products
+        work = 2.0 * block_weights(config) * tokens + attention(config, tokens)
+        return batch * work / self.products
 
-    def step(
-        self, config: ModelConfig, tokens: int, batch: int, weight_bytes: float = 1.0
-    ) -> float:
-        """Seconds of one more token a sequence: all weights once, keys and values in 16 bits."""
-        c = config
-        head = c.vocab_size * c.hidden_size
-        weights = c.parameters - (0 if c.tie_word_embeddings else head)
-        keys = 4.0 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim * tokens * batch
-        return (weights * weight_bytes + keys) / self.bandwidth
+    def step(self, config: ModelConfig, tokens: int, batch: int) -> float:
+        """Seconds of one more token a sequence: all weights once, in int8."""
+        weights = block_weights(config) + config.vocab_size * config.hidden_size
+        return (weights + key_bytes(config, tokens, batch)) / self.bandwidth
+
+
+def block_weights(config: ModelConfig) -> int:
+    """Weights of all but embedding and head."""
+    head = config.vocab_size * config.hidden_size
+    return config.parameters - head * (1 if config.tie_word_embeddings else 2)
+
+
+def attention(config: ModelConfig, tokens: int) -> float:
+    """Operations of causal attention over a prompt."""
+    width = config.num_attention_heads * config.head_dim
+    return 2.0 * config.num_hidden_layers * width * tokens * tokens
+
+
+def key_bytes(config: ModelConfig, tokens: int, batch: int) -> float:
+    """What a step reads of keys and values, in 16 bits."""
+    width = config.num_key_value_heads * config.head_dim
+    return 4.0 * config.num_hidden_layers * width * tokens * batch
 
 
 def measure(threads: int, rounds: int = 5) -> Roofline:
@@ -78,7 +87,7 @@ def measure(threads: int, rounds: int = 5) -> Roofline:
 
     def rate(side: int, pair: Sequence[torch.Tensor], product: Callable[..., object]) -> float:
         parts = [each[:side, :side].contiguous() for each in pair]
-        return 2.0 * side**3 / _best(lambda: product(*parts), rounds)
+        return 2.0 * side**3 / best(lambda: product(*parts), rounds)
 
     work = 2.0 * SIDE**3
     float32 = rate(SIDE, (a, b), torch.matmul)
@@ -93,22 +102,27 @@ def measure(threads: int, rounds: int = 5) -> Roofline:
         bfloat16=rival(half, torch.matmul),
         int8=rival(whole, torch._int_mm),
         kernels=_kernels(a.numpy(), threads, work, rounds),
-        bandwidth=ARRAY / _best(lambda: array.sum(), rounds),
+        bandwidth=ARRAY / best(lambda: array.sum(), rounds),
     )
 
 
 def _kernels(a: np.ndarray, threads: int, work: float, rounds: int) -> float:
     try:
         packed = pack([a], "int8", threads)
-        return work / _best(lambda: product(packed, a, threads), rounds)
+        return work / best(lambda: product(packed, a, threads), rounds)
     except MissingError:
         return 0.0
 
 
-def _best(run: Callable[[], object], rounds: int) -> float:
+def best(
+    run: Callable[[], object], rounds: int, wait: Callable[[], object] = lambda: None
+) -> float:
+    """The least seconds of a few rounds, the first not counted; `wait` is for the device."""
     seconds = []
     for _ in range(rounds + 1):
+        wait()
         start = time.perf_counter()
         run()
+        wait()
         seconds.append(time.perf_counter() - start)
     return min(seconds[1:])

@@ -15,7 +15,7 @@ from codegen25.sample.answer import Answer, prompt_of, require_ids, room_of
 from codegen25.sample.cache import WORTH, Cache, Slot
 from codegen25.sample.healing import Vocabulary
 from codegen25.sample.prompting import require_fit
-from codegen25.sample.request import Completion, Handle, Priority
+from codegen25.sample.request import Completion, Handle, Piece, Priority
 from codegen25.sample.runner import Runner
 from codegen25.sample.waiting import Waiting
 from codegen25.tokenizer import Tokenizer
@@ -197,7 +197,9 @@ class Admission:
                 _finish(paused, reason)
             else:
                 prompt = len(handle.request.prompt.ids)
-                handle.finish(Completion("", reason, 0, prompt, 0.0, 0.0))
+                ended = Completion("", reason, 0, prompt, 0.0, 0.0)
+                handle.emit(Piece("", ended))
+                handle.finish(ended)
 
     def _fail(self, answers: Iterable[Answer], error: Exception) -> None:
         """What is left of some answers ends with an error, and their slots go."""

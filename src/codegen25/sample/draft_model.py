@@ -56,15 +56,20 @@ class DraftModel:
         self.gate = ModelGate(most)
         self._token_ms = 0.0
 
-    def draft(self, text: Sequence[int], request: Request, left: int, room: int) -> list[int]:
-        """Ids that may follow a request's prompt and answer so far, `text`; at most `left`.
+    def width(self, length: int, left: int) -> int:
+        """How many ids to draft now behind a text of `length`, of `left`: below 1 where that does
+        not pay or this model's context ends. Asking counts, see `Gate.width`."""
+        return min(self.gate.width(), left, self._context - length)
 
-        [] where drafting does not pay, where the text is longer than this model's context or holds
-        an id that it lacks, and after reading a part, at most `room` tokens, of what is new to it.
+    def draft(
+        self, text: Sequence[int], request: Request, left: int, width: int, room: int
+    ) -> list[int]:
+        """At most `width` ids that may follow a request's prompt and answer so far, `text`, where
+        `left` may still be written.
+
+        [] where the text holds an id that this model lacks, and after reading a part, at most
+        `room` tokens, of what is new to it.
         """
-        width = min(self.gate.width(), left, self._context - len(text))
-        if width < 1:
-            return []
         ids = np.array(text, np.int32)
         if ids.max() >= self._runner.config.vocab_size:
             return []

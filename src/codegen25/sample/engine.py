@@ -307,6 +307,11 @@ class Engine(Loop):
         """Sequences whose keys and values are kept, and the bytes they take."""
         return len(self.cache.slots), self.cache.bytes
 
+    @property
+    def busy(self) -> int:
+        """Sequences that requests hold."""
+        return sum(slot.busy for slot in list(self.cache.slots))
+
 
 def _note(ended: deque[int], index: int, _: Handle) -> None:
     ended.append(index)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,16 @@ class Vocabulary:
             found = _MADE[tokenizer] = cls(tokenizer)
         return found
 
+    @classmethod
+    def find(cls, tokenizer: Tokenizer) -> Vocabulary | None:
+        """A tokenizer's; None where it spells no bytes."""
+        if tokenizer not in _MADE and tokenizer not in _NONE:
+            try:
+                cls.of(tokenizer)
+            except UserError:
+                _NONE.add(tokenizer)
+        return _MADE.get(tokenizer)
+
     def bytes_of(self, token: int) -> bytes | None:
         """What an ordinary token stands for; None for a special token or a spare id."""
         return self._bytes.get(token)
@@ -77,6 +87,7 @@ class Vocabulary:
 
 
 _MADE: WeakKeyDictionary[Tokenizer, Vocabulary] = WeakKeyDictionary()
+_NONE: WeakSet[Tokenizer] = WeakSet()
 
 
 def heal(text: str, ids: Sequence[int], vocabulary: Vocabulary) -> tuple[list[int], bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from codegen25.model import Attention, Llama
+from codegen25.model import MLP, Attention, Llama
 from codegen25.sample.quantized import QuantizedLinear
 
 
@@ -36,14 +36,12 @@ def join(model: Llama) -> Llama:
     for module in list(model.modules()):
         if isinstance(module, Attention):
             _join(module, "q_proj", "k_proj", "v_proj")
-        elif hasattr(module, "gate_proj"):
+        elif isinstance(module, MLP):
             _join(module, "gate_proj", "up_proj")
     return model
 
 
 def _join(block: nn.Module, *names: str) -> None:
-    if isinstance(block.get_submodule(names[0]), nn.Identity):
-        return  # joined before
     block.joined = Joined([block.get_submodule(name) for name in names])
     for name in names:
-        setattr(block, name, nn.Identity())
+        setattr(block, name, None)

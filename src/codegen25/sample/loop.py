@@ -78,11 +78,16 @@ class Loop:
                 self.advance(handle)
 
     async def ask(
-        self, request: Request, on_piece: Callable[[Piece], None] | None = None
-    ) -> Completion:
-        """Await an answer. Cancelling the task cancels the request. The loop must be started."""
+        self, request: Request, on_piece: Callable[[Piece], None] | None = None,
+        on_end: Callable[[Completion], None] | None = None,
+    ) -> Completion:  # fmt: skip
+        """Await an answer. Cancelling the task cancels the request. The loop must be started.
+
+        `on_piece` is called in the event loop. `on_end` gets the answer however it ends, also a
+        cancelled one, which ends within a step when its task is gone: first of all, in any thread.
+        """
         if self._thread is None:
-            raise RuntimeError("start the engine's loop before asking from a coroutine")
+            raise ClosedError("the engine's loop does not run")
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
 
@@ -90,9 +95,16 @@ class Loop:
             with contextlib.suppress(RuntimeError):  # whoever asked has closed the event loop
                 loop.call_soon_threadsafe(what, *values)
 
+        def end(done: Handle) -> None:
+            try:
+                if on_end is not None and done.completion is not None:
+                    on_end(done.completion)
+            finally:
+                tell(ended.set)
+
         show = None if on_piece is None else lambda piece: tell(on_piece, piece)
         handle = self.submit(request, show)
-        handle.then(lambda _: tell(ended.set))
+        handle.then(end)
         try:
             await ended.wait()
         except asyncio.CancelledError:

@@ -79,14 +79,17 @@ def of_blocks(name: str) -> bool:
 
 def tensors(name: str, tensor: Tensor, kind: str) -> Mapping[str, Tensor]:
     """What takes a tensor's place in the state of a model that `prepare` has changed."""
-    if not of_blocks(name):
+    if not kind or not of_blocks(name):
         return {name: tensor}
     weight, scale = rounded(tensor, DTYPES[kind])
     return {name: weight, name.removesuffix("weight") + "scale": scale}
 
 
 def prepare(model: Llama, kind: str) -> None:
-    """Make every matrix of the blocks one of 8 bits; the state is loaded afterwards."""
+    """Make every matrix of the blocks one of 8 bits, or with no `kind` none; the state is loaded
+    afterwards."""
+    if not kind:
+        return
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear) and of_blocks(f"{name}.weight"):
             outputs, inputs = module.weight.shape
@@ -101,9 +104,13 @@ def prepare(model: Llama, kind: str) -> None:
             setattr(model.get_submodule(parent), last, small)
 
 
-def require_card(kind: str, device: torch.device) -> None:
-    """Refuse fp8 on a card that has no such products."""
-    if kind == "fp8" and device.type == "cuda":
-        major, minor = torch.cuda.get_device_capability(device)
-        if (major, minor) < (8, 9):
-            raise UserError("fp8 weights need a card from Ada or Hopper on; use int8 weights")
+def multiplies(kind: str, device: str) -> bool:
+    """Whether a device has products of a kind: fp8 is for cards from Ada on."""
+    old = device.startswith("cuda") and torch.cuda.get_device_capability(device) < (8, 9)
+    return kind != "fp8" or not old
+
+
+def require_card(kind: str, device: str) -> None:
+    """Refuse a kind that a card has no products of."""
+    if not multiplies(kind, device):
+        raise UserError("fp8 weights need a card from Ada or Hopper on; use int8 weights")

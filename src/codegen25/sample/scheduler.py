@@ -239,9 +239,12 @@ class Scheduler(Admission):
         return answer.draft(width)
 
     def _by_model(self, answer: Answer, model: DraftModel) -> Guess:
-        begun, text = time.perf_counter(), [*answer.prompt, *answer.ids]
+        begun, left = time.perf_counter(), answer.left - 1
         try:
-            ids = model.draft(text, answer.request, answer.left - 1, self._chunk())
+            ids = list[int]()
+            if (width := model.width(len(answer.prompt) + len(answer.ids), left)) > 0:
+                text = [*answer.prompt, *answer.ids]
+                ids = model.draft(text, answer.request, left, width, self._chunk())
         except Exception as error:  # the answer does without
             log.warning("the draft model failed and drafts no more: %s", traced(error))
             ids, self.model = [], None

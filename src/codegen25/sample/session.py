@@ -225,7 +225,7 @@ class Typing:
         `max_tokens` is the options' where it is not given.
         """
         most = self.options.max_tokens if max_tokens is None else max_tokens
-        if most + 2 * ROOM > self.model.context:
+        if not self._holds(most):
             return None  # it will be refused, whatever is known
         for past in reversed(list(self._past)):
             if past.lasts(most) and (rest := past.rest(prefix, suffix)) is not None:
@@ -304,8 +304,11 @@ class Typing:
         whole = [*anchor.prompt.ids, *ids[-ROOM:]]  # of one endless line the beginning goes
         return replace(anchor.prompt, ids=whole, cut=anchor.prompt.cut or len(ids) > ROOM), forced
 
+    def _holds(self, room: int) -> bool:
+        return room + 2 * ROOM <= self.model.context
+
     def _anchored(self, before: str, suffix: str, room: int) -> _Anchor:
-        if room + 2 * ROOM > self.model.context:
+        if not self._holds(room):
             raise UserError(
                 f"max-tokens is {room}; this model's context of {self.model.context} has no room "
                 "for it while somebody types"

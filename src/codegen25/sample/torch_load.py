@@ -15,8 +15,7 @@ from codegen25.errors import UserError
 from codegen25.model import Llama
 from codegen25.sample import joined, parallel, quantized
 from codegen25.sample.torch_runner import TorchRunner
-
-_BYTES = {"int8": 1, "fp8": 1, "float32": 4}
+from codegen25.weights import weight_files
 
 
 def alone(directory: Directory, device: str, kind: str, threads: int) -> TorchRunner:
@@ -46,19 +45,24 @@ def _model(
     whole, rounding = directory.config, _rounding(kind)
     own = parallel.share(whole, group.size) if group else whole
     _require_memory(directory, own, kind, device)
-    model = checkpoint.empty_model(own)
-    if rounding:
-        quantized.require_card(rounding, torch.device(device))
-        quantized.prepare(model, rounding)
+    model = blank(own, device, rounding)
 
     def change(name: str, tensor: Tensor) -> Mapping[str, Tensor]:
         if group:
             tensor = parallel.part_of(name, tensor, group.rank, group.size)
-        return quantized.tensors(name, tensor, rounding) if rounding else {name: tensor}
+        return quantized.tensors(name, tensor.to(device), rounding)
 
     dtype = torch.float32 if kind == "float32" or device == "cpu" else None
     state = checkpoint.read_tensors(directory.folder, whole, device, dtype, change)
     return joined.join(checkpoint.fill(model, state))
+
+
+def blank(config: ModelConfig, device: str, rounding: str) -> Llama:
+    """The empty model of a number type, for `checkpoint.fill` and `quantized.tensors`."""
+    quantized.require_card(rounding, device)
+    model = checkpoint.empty_model(config)
+    quantized.prepare(model, rounding)
+    return model
 
 
 def _rounding(kind: str) -> str:
@@ -71,7 +75,11 @@ def _require_memory(directory: Directory, own: ModelConfig, kind: str, device: s
         return
     from torch.nn.attention import bias  # noqa: F401  (the first prompt would wait for it)
 
-    need, free = own.parameters * _BYTES.get(kind, 2), torch.cuda.mem_get_info(device)[0]
+    stored = sum(path.stat().st_size for path in weight_files(directory.folder))
+    wide = 4.0 if kind == "float32" else stored / directory.config.parameters
+    head = own.vocab_size * own.hidden_size * (1 if own.tie_word_embeddings else 2)
+    blocks = (own.parameters - head) * (1.0 if _rounding(kind) else wide)
+    need, free = head * wide + blocks, torch.cuda.mem_get_info(device)[0]
     if need > free:
         raise UserError(
             f"{directory.folder}: the weights take {need / 1e9:.1f} GB, {free / 1e9:.1f} GB of the "

@@ -119,6 +119,11 @@ class TorchKeys(Keys):
         self._runner.copy(self.row, source.row, length)
 
 
+def _row(run: Run) -> int:
+    assert isinstance(run.keys, TorchKeys)
+    return run.keys.row
+
+
 class _Graph(NamedTuple):
     """A step as a GPU replays it, what it writes, and what it reads besides the weights."""
 
@@ -170,36 +175,32 @@ class TorchRunner:
         return self._row_bytes.store.nbytes
 
     def forward(self, runs: Sequence[Run]) -> np.ndarray:
-        held = []
-        for run in runs:
-            assert isinstance(run.keys, TorchKeys)
-            held.append(run.keys)
-        single = [len(run.ids) == run.wanted == 1 for run in runs]
-        step = sum(single) >= (1 if self.device == "cuda" else FEW)
-        if step:
-            self._gather([keys for keys, one in zip(held, single, strict=True) if one])
-        parts = [
-            Part(keys.row, run.start, run.wanted, run.ids)
-            for keys, run in zip(held, runs, strict=True)
-        ]
         with _ONE if self.device == "cuda" else nullcontext():
+            single = [run for run in runs if len(run.ids) == run.wanted == 1]
+            if step := len(single) >= (1 if self.device == "cuda" else FEW):
+                self._gather(single)
+            parts = [Part(_row(run), run.start, run.wanted, run.ids) for run in runs]
             return self.compute(parts, step).float().cpu().numpy()
 
-    def _gather(self, keys: Sequence[TorchKeys]) -> None:
+    def _gather(self, runs: Sequence[Run]) -> None:
         """Make theirs the first rows, so that a step reads those and no others."""
-        taken = {each.row for each in keys}
-        places = [row for row in range(len(keys)) if row not in taken]
-        for each in keys:
-            if each.row >= len(keys):
-                self._move(each, places.pop())
+        taken = {_row(run) for run in runs}
+        places = [row for row in range(len(runs)) if row not in taken]
+        for run in runs:
+            if _row(run) >= len(runs):
+                self._move(run, places.pop())
 
-    def _move(self, keys: TorchKeys, row: int) -> None:
+    def _move(self, run: Run, row: int) -> None:
+        keys = run.keys
+        assert isinstance(keys, TorchKeys)
         before, other = keys.row, self._held.get(row)
-        self.swap(before, row)
         if other is None:
+            self.clear(row)
+            self.copy(row, before, run.start)
             self.free[self.free.index(row)] = before
             del self._held[before]
         else:
+            self.swap(before, row)
             other.row = before
             self._held[before] = other
         keys.row = row
@@ -214,7 +215,8 @@ class TorchRunner:
         self._graphs.clear()
         weight = self.model.model.embed_tokens.weight
         self.slots = _Slots(self.model.config, rows + 1, self.capacity, weight)
-        self._ids = torch.zeros(rows + 1, 1, dtype=torch.long, device=self._device)
+        self._fed = torch.zeros(2, rows + 1, dtype=torch.long, device=self._device)
+        self.slots.at = self._fed[1]
 
     def clear(self, row: int) -> None:
         """Make a row's keys and values numbers: what is masked is multiplied by zero."""
@@ -256,11 +258,10 @@ class TorchRunner:
         rows, starts = [part.row for part in parts], [part.start for part in parts]
         most = Window(self.rows + 1, self.capacity)
         window = Window.of(1 + max(rows), 1 + max(starts), most)
-        self._ids[rows, 0] = torch.tensor([part.ids[0] for part in parts], device=self._device)
         # An idle row writes to the last place, which no sequence ever uses: its answer ends there.
-        at = torch.full((self.rows + 1,), self.capacity - 1)
-        at[rows] = torch.tensor(starts)
-        self.slots.at.copy_(at)
+        fed = torch.tensor([[0], [self.capacity - 1]]).repeat(1, self.rows + 1)
+        fed[:, rows] = torch.tensor([[part.ids[0] for part in parts], starts])
+        self._fed.copy_(fed)
         if self.device != "cuda":
             return self._window(window, _View(self.slots, window))
         if window not in self._graphs:
@@ -269,7 +270,7 @@ class TorchRunner:
         return self._graphs[window].logits
 
     def _window(self, window: Window, view: _View) -> Tensor:
-        return step(self.model, self._ids[: window.rows], view)
+        return step(self.model, self._fed[0, : window.rows, None], view)
 
     def _captured(self, window: Window) -> _Graph:
         view = _View(self.slots, window)

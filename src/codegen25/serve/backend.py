@@ -13,9 +13,10 @@ class Backend(Model, Protocol):
     """A model that answers requests from coroutines. `sample.engine.Engine` is one, started."""
 
     async def ask(
-        self, request: Request, on_piece: Callable[[Piece], None] | None = None
-    ) -> Completion:
-        """See `Loop.ask`: `on_piece` is called in the event loop."""
+        self, request: Request, on_piece: Callable[[Piece], None] | None = None,
+        on_end: Callable[[Completion], None] | None = None,
+    ) -> Completion:  # fmt: skip
+        """See `Loop.ask`."""
 
     @property
     def rows(self) -> int:
@@ -28,6 +29,10 @@ class Backend(Model, Protocol):
     @property
     def kept(self) -> tuple[int, int]:
         """Sequences in the cache, and the bytes they take."""
+
+    @property
+    def busy(self) -> int:
+        """Sequences that requests hold."""
 
     def start(self) -> None:
         """Begin to answer."""

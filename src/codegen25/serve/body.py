@@ -81,12 +81,11 @@ def fault(body: bytes) -> str | None:
 def is_utf8(body: bytes) -> bool:
     """Whether JSON text is UTF-8. Python's reader would take UTF-16 and UTF-32 too, which it knows
     by their zeros; none stands in JSON otherwise."""
-    if b"\0" in body:
-        return False
     try:
-        return body.isascii() or bool(body.decode())
+        body.decode()
     except UnicodeDecodeError:
         return False
+    return b"\0" not in body
 
 
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")

@@ -21,7 +21,8 @@ from codegen25.errors import UserError
 from codegen25.models import cache_folder, resolve
 from codegen25.sample.load import processes
 from codegen25.serve.accepted import Accepted
-from codegen25.serve.guard import MAX_HEADERS, Rules
+from codegen25.serve.guard import MAX_HEADERS
+from codegen25.serve.rules import Rules
 
 if TYPE_CHECKING:
     import uvicorn

@@ -18,8 +18,6 @@ from codegen25.serve.metrics import Metrics
 from codegen25.serve.reply import ENDING
 from codegen25.serve.rules import Rules, key_of
 
-__all__ = ["MAX_HEADERS", "Guard", "Rules"]
-
 HEALTH = "/v1/health"
 OPEN_PATHS = frozenset({"/", "/health", HEALTH, "/favicon.ico"})
 """Read without a key; Tabby's agents also post to its health, with and without one."""

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from codegen25.models import cache_folder
 from codegen25.sample.request import ClosedError, Completion, Piece, Request
 from codegen25.serve.accepted import Accepted
-from codegen25.serve.answering import answer
 from codegen25.serve.ask import Ask
 from codegen25.serve.backend import Backend
 from codegen25.serve.metrics import Metrics
@@ -86,7 +85,7 @@ class Service:
         self.metrics.active.set(sum(each.requests[0] for each in backends))
         self.metrics.waiting.set(sum(each.requests[1] for each in backends))
         self.metrics.slots.set(sum(each.kept[0] for each in backends))
-        self.metrics.busy.set(sum(map(_held, backends)))
+        self.metrics.busy.set(sum(each.busy for each in backends))
         self.metrics.cache.set(sum(each.kept[1] for each in backends))
         return self.metrics.text()
 
@@ -150,7 +149,7 @@ class Service:
                 show(index, piece)
 
             shown = on_piece if show is not None else None
-            return await answer(backend, request, shown, self.metrics.answered)
+            return await backend.ask(request, shown, self.metrics.answered)
 
         return await together(one(i, request) for i, request in enumerate(requests))
 
@@ -167,9 +166,3 @@ class Service:
         [completion] = await self._all(served.backend, [request], show)
         served.typists.remember(typist, ask, completion)
         return completion
-
-
-def _held(backend: Backend) -> int:
-    """Slots of our engine's that requests hold; llama.cpp's are as many as are being answered."""
-    cache = getattr(backend, "cache", None)
-    return backend.requests[0] if cache is None else sum(slot.busy for slot in list(cache.slots))

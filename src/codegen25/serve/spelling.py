@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
-from weakref import WeakKeyDictionary
 
-from codegen25.errors import UserError
 from codegen25.sample.healing import Vocabulary
 from codegen25.tokenizer import Tokenizer
-
-_KNOWN: WeakKeyDictionary[Tokenizer, Vocabulary | None] = WeakKeyDictionary()
 
 
 def bytes_of(token: int, tokenizer: Tokenizer) -> bytes:
     """What a token stands for; of a special one its name."""
-    vocabulary = _vocabulary(tokenizer)
+    vocabulary = Vocabulary.find(tokenizer)
     raw = None if vocabulary is None else vocabulary.bytes_of(token)
     return tokenizer.decode([token]).encode() if raw is None else raw
 
@@ -42,13 +38,3 @@ def places(tokens: Sequence[bytes]) -> list[int]:
         found.append(written if is_open or not raw else written - 1)
         written += len(decoder.decode(raw[1:]))
     return found
-
-
-def _vocabulary(tokenizer: Tokenizer) -> Vocabulary | None:
-    """The bytes of a tokenizer's tokens; None where it does not spell bytes."""
-    if tokenizer not in _KNOWN:
-        try:
-            _KNOWN[tokenizer] = Vocabulary.of(tokenizer)
-        except UserError:
-            _KNOWN[tokenizer] = None
-    return _KNOWN[tokenizer]

@@ -18,8 +18,11 @@ class Answer:
     them, and so do its log-probabilities.
     """
 
-    def __init__(self, request: Request, on_piece: Callable[[Piece], None] | None) -> None:
-        self.request, self._on_piece = request, on_piece
+    def __init__(
+        self, request: Request, on_piece: Callable[[Piece], None] | None = None,
+        on_end: Callable[[Completion], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.request, self._on_piece, self._on_end = request, on_piece, on_end
         self.reason: str | None = None
         self._rule: str | None = None
         self._asked = time.perf_counter()
@@ -38,17 +41,16 @@ class Answer:
         if not self.request.max_tokens:  # llama.cpp writes a token all the same
             self.reason = "length" if event.get("stop") else None
             return self.reason is not None
-        self._count(event)
-        self._push(event.get("content") or "")
+        text = event.get("content") or ""
+        self._count(event, text)
+        self._push(text)
         if self.reason is None:
             self.reason = self._ended(event)
         return self.reason is not None
 
-    def _count(self, event: Mapping[str, Any]) -> None:
+    def _count(self, event: Mapping[str, Any], text: str) -> None:
         written = event.get("tokens_predicted", self._written)
-        if (
-            0 < len(event.get("content") or "") <= self._hidden
-        ):  # given text alone, which is no answer
+        if 0 < len(text) <= self._hidden:  # given text alone, which is no answer
             self._given += written - self._written
             self._logprobs.clear()
         else:
@@ -72,6 +74,8 @@ class Answer:
             logprobs=tuple(self._logprobs),
             truncated=self.request.prompt.cut,
         )
+        if self._on_end is not None:
+            self._on_end(completion)
         if self._on_piece is not None:
             self._on_piece(Piece(rest, completion))
         return completion

@@ -80,13 +80,14 @@ class LlamaCpp:
         )  # fmt: skip
 
     async def ask(
-        self, request: Request, on_piece: Callable[[Piece], None] | None = None
-    ) -> Completion:
+        self, request: Request, on_piece: Callable[[Piece], None] | None = None,
+        on_end: Callable[[Completion], None] | None = None,
+    ) -> Completion:  # fmt: skip
         """See `Loop.ask`. Cancelling the task ends the work in llama.cpp too, and a last piece says
         what there was."""
         require_ids(request.prompt.ids, self.model.rows)
         require_fit(request.prompt.ids, request.max_tokens, self.context)
-        answer = Answer(request, on_piece)
+        answer = Answer(request, on_piece, on_end)
         try:
             async with asyncio.timeout(request.budget):
                 await self._write(answer)
@@ -113,6 +114,11 @@ class LlamaCpp:
         """Sequences in llama.cpp's slots, and the bytes of their prompts' keys and values."""
         kept = self._slots.kept
         return len(kept), sum(kept) * self.model.token_bytes * (2 if self.model.exact else 1)
+
+    @property
+    def busy(self) -> int:
+        """Sequences that requests hold."""
+        return self.requests[0]
 
     def start(self) -> None:
         """Start llama.cpp, unless it runs."""

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 
 from codegen25.sample.options import Sampling
 from codegen25.serve import fields as f
-from codegen25.serve.refused import Shaped
+from codegen25.serve.refused import Refused, Shaped
 
 LEAST_SECONDS = 0.05
 Milliseconds = Annotated[int, Field(ge=-1, le=3_600_000)]
@@ -46,6 +46,7 @@ class Body(Shaped):
     repeat_penalty: f.Repetition = 1.0
     presence_penalty: f.Penalty = 0.0
     frequency_penalty: f.Penalty = 0.0
+    logit_bias: Refused = None
     stop: f.Stop = None
     stream: bool = False
     n_cmpl: f.Count = 1

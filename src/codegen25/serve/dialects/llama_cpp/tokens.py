@@ -11,10 +11,10 @@ from pydantic import Field
 from starlette.responses import Response
 
 from codegen25.errors import UserError
-from codegen25.sample.healing import Vocabulary
 from codegen25.serve import fields as f
 from codegen25.serve.prompts import joined
 from codegen25.serve.reply import reply, while_there
+from codegen25.serve.spelling import bytes_of
 from codegen25.tokenizer import Tokenizer
 
 router = APIRouter()
@@ -73,9 +73,7 @@ def _require_known(ids: Sequence[int], tokenizer: Tokenizer) -> None:
 
 def _piece(token: int, tokenizer: Tokenizer) -> str | list[int]:
     """A token's text, or its bytes when they are a part of a character."""
-    raw = Vocabulary.of(tokenizer).bytes_of(token)
-    if raw is None:
-        return tokenizer.decode([token])
+    raw = bytes_of(token, tokenizer)
     try:
         return raw.decode()
     except UnicodeDecodeError:
