@@ -31,6 +31,7 @@ from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
 from codegen25.evaluate.journal import write_json
 from codegen25.evaluate.lines import probe
+from codegen25.evaluate.report.text import inserted
 from codegen25.evaluate.statistics import Rate, over_seeds
 from codegen25.tokenizer import Tokenizer
 from codegen25.train import recipe as recipes
@@ -253,16 +254,6 @@ def conditions(asked: Asked, found: Mapping[str, Sequence[Mapping[str, float]]])
         f"{len(next(iter(found.values()))) - 1}, 95 % intervals over them (Student's t), "
         f"differences of the same seed; corpus {TextShard(asked.corpus).sha256[:12]}."
     )
-
-
-def inserted(page: str, name: str, text: str) -> str:
-    """A page with `text` between the marks of a name; a UserError if it lacks them."""
-    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    before, opened, rest = page.partition(start)
-    _, closed, after = rest.partition(end)
-    if not opened or not closed:
-        raise UserError(f"the page has no {start.strip()} … {end}; put both under a heading")
-    return f"{before}{start}\n{text.strip()}\n\n{end}{after}"
 
 
 def run(name: str, seeds: int | None, asked: Asked, page: Path) -> None:

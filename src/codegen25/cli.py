@@ -572,6 +572,23 @@ def eval_report(
         print(path)
 
 
+@evaluation.command("card")
+def eval_card(
+    model: Annotated[Path, typer.Argument(help="A model directory, whose README.md is written.")],
+    training: Annotated[
+        list[Path] | None,
+        typer.Option(help="The training runs it came from, in their order; again for each."),
+    ] = None,
+    scores: Annotated[
+        list[Path] | None, typer.Option(help="Run folders of eval; again for each.")
+    ] = None,
+) -> None:
+    """Write a model's card: data, steps, compute, curve, scores with intervals."""
+    from codegen25.evaluate import card
+
+    print(card.run(model, training or [], scores or []))
+
+
 @app.command()
 def plan(
     recipe: Annotated[str, typer.Argument(help="A recipe: a .toml file, or the name of ours.")],

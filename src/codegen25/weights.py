@@ -86,6 +86,11 @@ class Weights(Mapping[str, np.ndarray]):
         """Whether a tensor's stored form is the upper half of a float32."""
         return self._places[name][1] == "BF16"
 
+    @property
+    def dtypes(self) -> list[str]:
+        """What the tensors are stored as, by safetensors' names."""
+        return sorted({dtype for _, dtype, *_ in self._places.values()})
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 

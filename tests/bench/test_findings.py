@@ -9,6 +9,7 @@ import pytest
 from bench_helpers import script
 
 from codegen25.errors import UserError
+from codegen25.evaluate.report.text import inserted
 from codegen25.sample.engine import Engine
 from codegen25.tokenizer import Tokenizer
 from codegen25.train import recipe as recipes
@@ -53,8 +54,8 @@ def test_every_arm_is_a_recipe_and_every_measure_known(name: str) -> None:
         built.add((recipes.load(findings.BASE, NOWHERE | overrides), fields.get("layout")))
         assert experiment.against(arm) in experiment.arms
     assert len(built) == len(experiment.arms)  # no two alike
-    inserted = findings.inserted((ROOT / "docs/findings.md").read_text(), name, "a table")
-    assert "a table" in inserted and "What it says: " in inserted.partition("a table")[2]
+    page = inserted((ROOT / "docs/findings.md").read_text(), name, "a table")
+    assert "a table" in page and "What it says: " in page.partition("a table")[2]
 
 
 def test_the_base_has_a_million_parameters() -> None:
@@ -120,7 +121,7 @@ def test_means_and_differences_by_hand() -> None:
 
 def test_a_page_without_the_marks_is_refused() -> None:
     with pytest.raises(UserError, match=r"<!-- spans -->"):
-        findings.inserted(PAGE, "spans", "text")
+        inserted(PAGE, "spans", "text")
 
 
 def test_an_experiment_from_nothing_to_the_page_and_again(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import re
 
+from codegen25.errors import UserError
+
 _ODD = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff]"
@@ -37,3 +39,13 @@ def shortened(text: str, most: int) -> str:
         return text
     half = most // 2
     return f"{text[:half]}\n… {len(text) - 2 * half:,} characters left out …\n{text[-half:]}"
+
+
+def inserted(page: str, name: str, text: str) -> str:
+    """A page with `text` between the marks of a name; a UserError if it lacks them."""
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, opened, rest = page.partition(start)
+    _, closed, after = rest.partition(end)
+    if not opened or not closed:
+        raise UserError(f"the page has no {start.strip()} … {end}; put both under a heading")
+    return f"{before}{start}\n{text.strip()}\n\n{end}{after}"

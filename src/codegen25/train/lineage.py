@@ -1,0 +1,76 @@
+"""The stages that a model went through, each begun with the weights of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from codegen25.config import read_json
+from codegen25.data.shards import TextShard
+from codegen25.directory import FACTS
+from codegen25.errors import UserError
+from codegen25.train.log import LOG, read
+from codegen25.train.provenance import init_sha256
+
+REPORT = "report.json"
+NEEDED = (
+    "recipe", "step", "tokens", "epochs", "seconds", "flops", "corpus_sha256", "corpus_bytes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A training run that came to its end or was stopped."""
+
+    folder: Path
+    facts: Mapping[str, Any]
+    """As of `Trainer.facts`."""
+    log: Sequence[Mapping[str, Any]]
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The resolved recipe."""
+        found: Mapping[str, Any] = self.facts["recipe"]
+        return found
+
+    @property
+    def positions(self) -> int:
+        """Computed on, padding included."""
+        return int(self.facts["step"] * self.recipe["batch"] * self.recipe["shape"]["context"])
+
+    @property
+    def looks(self) -> list[Mapping[str, Any]]:
+        """Entries of the log with held-out bits per byte, up to the step of the weights."""
+        found = [each for each in self.log if "heldout_bits_per_byte" in each]
+        return [each for each in found if each["step"] <= self.facts["step"]]
+
+    def corpus(self) -> Mapping[str, Any] | None:
+        """The report of its corpus, where that still lies where the recipe says."""
+        folder = Path(self.recipe["corpus"])
+        if not (folder / REPORT).is_file():
+            return None
+        if TextShard(folder).sha256 != self.facts["corpus_sha256"]:
+            return None
+        return read_json(folder / REPORT)
+
+
+def stages(folders: Sequence[Path]) -> list[Stage]:
+    """The runs in their order; a UserError where one did not start from the one before."""
+    for before, after in pairwise(folders):
+        started = _facts(after).get("init_sha256")
+        if not started or started != init_sha256(before):
+            raise UserError(
+                f"{after}: did not start from the weights in {before}; name the runs of one model "
+                "in their order"
+            )
+    return [Stage(folder, _facts(folder), read(folder / LOG)) for folder in folders]
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    found = read_json(folder / FACTS)
+    if missing := [name for name in NEEDED if name not in found]:
+        raise UserError(f"{folder / FACTS}: no {', '.join(missing)}; an older release wrote it")
+    return found
