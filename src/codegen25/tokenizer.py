@@ -100,7 +100,7 @@ class Tokenizer:
         """Hash of the whole definition: equal hashes give equal ids."""
         return hashlib.sha256(self.backend.to_str().encode()).hexdigest()
 
-    @property
+    @cached_property
     def vocab_size(self) -> int:
         """One more than the highest id, special tokens included."""
         return 1 + max(self.backend.get_vocab(with_added_tokens=True).values())

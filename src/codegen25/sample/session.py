@@ -113,18 +113,14 @@ class _Past:
     prefix: _Mark
     suffix: _Mark
     completion: Completion
+    size: int
+    """Bytes, roughly."""
 
     @classmethod
     def of(cls, prefix: str, suffix: str, completion: Completion) -> _Past:
-        return cls(_Mark.of(prefix), _Mark.of(suffix), completion)
-
-    @property
-    def size(self) -> int:
-        """Bytes, roughly."""
-        listed = self.completion.logprobs
-        return (
-            800 + sys.getsizeof(self.completion.text) + sum(128 + 128 * len(t.top) for t in listed)
-        )
+        listed = sum(128 + 128 * len(t.top) for t in completion.logprobs)
+        size = 800 + sys.getsizeof(completion.text) + listed
+        return cls(_Mark.of(prefix), _Mark.of(suffix), completion, size)
 
     def rest(self, prefix: str, suffix: str) -> str | None:
         """What is left of the answer when `prefix` is being typed, None if it says otherwise.

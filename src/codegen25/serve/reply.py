@@ -38,9 +38,10 @@ async def while_there(receive: Receive, work: Awaitable[T]) -> T:
             raise GoneError
         return task.result()
     finally:
-        for each in (task, watch):
-            each.cancel()
-        await asyncio.gather(task, watch, return_exceptions=True)
+        watch.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def _left(receive: Receive) -> None:

@@ -74,7 +74,10 @@ class Served:
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """All results in order; when one fails or the caller is cancelled, the others end too."""
-    tasks = [asyncio.create_task(each) for each in work]
+    first, *others = work
+    if not others:
+        return [await first]  # a task of its own would cost turns of the event loop
+    tasks = [asyncio.create_task(each) for each in (first, *others)]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
