@@ -12,6 +12,8 @@ from codegen25.errors import UserError
 DEFAULT = "default"
 PERSONAL = "personal"
 """The cached model that `default` means once there is one: the user's own, see `train.own`."""
+USUAL = "-mono"
+"""What the shipped model's name ends in that `default` means when there are several."""
 HUB = "hf:"
 CACHE_VARIABLE = "CODEGEN25_CACHE"
 
@@ -58,11 +60,12 @@ def resolve(name: str) -> Path:
     """
     models = {model.name: model.folder for model in reversed(known())}
     if name == DEFAULT:
-        shipped = [model.folder for model in known() if model.where == "shipped"]
-        shipped = [models[PERSONAL]] if PERSONAL in models else shipped
+        if PERSONAL in models:
+            return models[PERSONAL]
+        shipped = [model for model in known() if model.where == "shipped"]
         if not shipped:
             raise UserError("this installation ships no model; name one with --model DIR")
-        return shipped[0]
+        return min(shipped, key=lambda model: (not model.name.endswith(USUAL), model.name)).folder
     if name in models:
         return models[name]
     if name and Path(name).is_dir():
