@@ -11,7 +11,7 @@ from codegen25.errors import UserError
 from codegen25.model import Llama, initialize
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.objective import IGNORE
-from codegen25.train.pairs import PairRows, Turn, mined, question, read
+from codegen25.train.pairs import PairRows, Turn, question, read
 from codegen25.train.recipe import Shape
 
 ALPACA = {"instruction": "Add two numbers.", "input": "a, b", "output": "return a + b"}
@@ -135,39 +135,3 @@ def test_nothing_leaks_between_conversations(tokenizer: Tokenizer) -> None:
         place = np.flatnonzero(documents == number)
         alone = model(ids[:, place])[0]
         torch.testing.assert_close(together[place], alone, rtol=1e-4, atol=1e-4)
-
-
-MODULE = '''
-import os
-
-def area(width, height):
-    """Return the area of a rectangle of a width and a height.
-
-    More is said here.
-    """
-    product = width * height
-    return product
-
-
-def undocumented(x):
-    return x + 1
-
-
-def _hidden(x):
-    """Return what is hidden from everybody who looks for it."""
-    return x * 2 + os.getpid() + 1
-
-
-def short(x):
-    """Too short."""
-    return x
-'''
-
-
-def test_pairs_are_mined_from_docstrings() -> None:
-    ((turn,),) = mined([MODULE, "def f(:", "x = '''a'''"])
-    assert "Return the area of a rectangle of a width and a height." in turn.prompt
-    assert "More is said" not in turn.prompt + turn.response
-    assert turn.response == (
-        "def area(width, height):\n    product = width * height\n    return product\n"
-    )

@@ -1,4 +1,4 @@
-"""Instructions and their answers: read, mined from a corpus, laid out, packed without leaking.
+"""Instructions and their answers: read or mined, laid out, packed without leaking.
 
 The layout is Alpaca's, as in Salesforce's InstructCodeT5+ and DeepSeek-Coder-Instruct; that of
 CodeGen2.5-instruct was never published. Only responses carry loss, and a token sees nothing of
@@ -7,12 +7,8 @@ the other conversations in its row.
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen25.data.shards import TextShard
-from codegen25.data.syntax import parse
 from codegen25.errors import UserError
 from codegen25.infill import END_OF_TEXT
 from codegen25.instruct import question
 from codegen25.tokenizer import Tokenizer
+from codegen25.train.mining import mined, named
 from codegen25.train.objective import IGNORE
-
-DOCSTRINGS = "docstrings"
-"""In place of a file: functions of the corpus, asked for by their docstrings."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A question as the model reads it, and its answer."""
-
-    prompt: str
-    response: str
-
-
-Conversation = tuple[Turn, ...]
-
+from codegen25.train.turns import Conversation, Turn
 
 # ------------------------------------------------------------------------------------ reading
 
@@ -106,43 +88,6 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value
-
-
-# ------------------------------------------------------------------------------------- mining
-
-
-def mined(texts: Iterable[str]) -> Iterator[Conversation]:
-    """Functions with a docstring, each once asked for by it; what the docstring says is left out.
-
-    Whether the signature is given along is drawn by hash of the function.
-    """
-    for text in texts:
-        module = parse(text) if '"""' in text or "'''" in text else None
-        if module is None:
-            continue
-        lines = text.splitlines(keepends=True)
-        for node in module.body:
-            if isinstance(node, ast.FunctionDef) and (pair := _of_function(node, lines)):
-                yield (pair,)
-
-
-def _of_function(node: ast.FunctionDef, lines: Sequence[str]) -> Turn | None:
-    docstring = ast.get_docstring(node)
-    if not docstring or len(node.body) < 2 or len(lines) < (node.end_lineno or 0):
-        return None
-    said = re.split(r"\n\s*\n", docstring)[0].replace("\n", " ").strip()
-    if not (20 <= len(said) <= 400 and said.isascii()) or node.name.startswith("_"):
-        return None
-    first, body = node.lineno - 1, node.body[1].lineno - 1
-    head = "".join(lines[first : node.body[0].lineno - 1])
-    source = head + "".join(lines[body : node.end_lineno])
-    if not 60 <= len(source) <= 1500 or not head.rstrip().endswith(":") or not parse(source):
-        return None
-    said = said if said.endswith((".", "!", "?", ":")) else said + "."
-    given = hashlib.sha256(source.encode()).digest()[0] < 128
-    if given:
-        return Turn(question(f"Write this Python function: {said}", head.rstrip()), source)
-    return Turn(question(f"Write a Python function called `{node.name}`: {said}"), source)
 
 
 # ------------------------------------------------------------------------------------ packing
@@ -238,10 +183,11 @@ def _shared(whole: str, start: str) -> str:
 
 
 def of(source: str, corpus: TextShard) -> list[Conversation]:
-    """The conversations a recipe's `pairs` names: a jsonl file, or the corpus' docstrings."""
-    if source != DOCSTRINGS:
+    """The conversations that a recipe's `pairs` names: a jsonl file's, or mined from the corpus."""
+    kinds = named(source)
+    if not kinds:
         return read(Path(source))
-    found = list(mined(corpus[i] for i in range(len(corpus))))
+    found = mined(corpus, kinds)
     if not found:
-        raise UserError("the corpus holds no function with a docstring to make pairs of")
-    return found
+        raise UserError(f"the corpus holds no {' and no '.join(kinds)} to make pairs of")
+    return [(turn,) for turn in found]

@@ -12,7 +12,7 @@ from typing import Any
 from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
 from codegen25.seal import file_sha256
-from codegen25.train.pairs import DOCSTRINGS
+from codegen25.train.mining import named
 from codegen25.train.recipe import Recipe
 from codegen25.train.table import identity
 from codegen25.weights import weight_files
@@ -32,8 +32,8 @@ def data_sha256(corpus: TextShard, heldout: TextShard, pairs: str) -> dict[str, 
     Pairs that are mined from the corpus are named, their hash is the corpus'.
     """
     found = {"train": identity(corpus), "heldout": identity(heldout), "pairs": ""}
-    if pairs == DOCSTRINGS:
-        found["pairs"] = DOCSTRINGS
+    if named(pairs):
+        found["pairs"] = ",".join(named(pairs))
     elif pairs:
         try:
             found["pairs"] = file_sha256(Path(pairs))

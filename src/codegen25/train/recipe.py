@@ -71,8 +71,8 @@ class Recipe:
     corpus, tokenizer  a folder written by `codegen25 data`, a `tokenizer.json`.
     name               what the run is called in its first line.
     pairs              instead of the corpus' text: instructions and answers from a jsonl file, or,
-                       given "docstrings", mined from the corpus, see `pairs.py`. Only answers carry
-                       loss.
+                       given some of "docstrings, comments, commits", mined from the corpus, see
+                       `mining.py`. Only answers carry loss.
     init               a model, a directory or a name, whose weights to start from; its tokenizer
                        must be the recipe's, and its shape is taken. A shorter `shape.context` is
                        the length of rows then; the model keeps its own. Empty: random weights.
