@@ -145,7 +145,8 @@ class Corruption:
     any length, for cursors in the middle of a word:
     document_start  documents with one span that begins at the first character and leaves a suffix:
                     the suffix-first layout of sampling, where a keystroke costs one token.
-    anchored        the same, beginning at a random line start: the layout after re-anchoring.
+    anchored        the same, beginning at a random line start, and mostly short: the layout after
+                    re-anchoring. They look like the documents of whole lines until they end.
     whole_lines     spans of whole lines with their newlines: what HumanEval's single-line and
                     multi-line infilling ask for.
     line_weights    how often they are 1, 2, … lines long. One line leads by far: a model too
@@ -261,7 +262,11 @@ def draw_spans(text: str, rng: Random, corruption: Corruption, most: int) -> lis
     kind = rng.random()
     if kind < corruption.document_start + corruption.anchored:
         start = 0 if kind < corruption.document_start else rng.choice(lines)
-        return [(start, _stop(text, start, rng, corruption))] if start < n - 1 else []
+        if start >= n - 1:
+            return []
+        far = n - 1 - start
+        length = rng.randint(1, far) if start == 0 else round(_log_uniform(rng, 1, far))
+        return [(start, _stop(text, start, start + length, rng, corruption))]
     wanted = rng.uniform(*corruption.mask_ratio) * n
     spans: list[Span] = []
     masked = 0
@@ -276,9 +281,9 @@ def draw_spans(text: str, rng: Random, corruption: Corruption, most: int) -> lis
     return sorted(spans)
 
 
-def _stop(text: str, start: int, rng: Random, corruption: Corruption) -> int:
-    """Where the one span of a document that begins at `start` ends, before the document does."""
-    end = rng.randint(start + 1, len(text) - 1)
+def _stop(text: str, start: int, end: int, rng: Random, corruption: Corruption) -> int:
+    """Where the one span of a document ends that begins at `start` and might at `end`, before the
+    document does."""
     if rng.random() < corruption.stop_at_line:
         newline = text.find("\n", end - 1)
         border = newline + (rng.random() < 0.5)

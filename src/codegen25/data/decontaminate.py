@@ -12,7 +12,8 @@ Two things are looked for, by their hashes:
   the function, its arguments and its variables renamed in order of appearance. A copy is found
   whatever its names and layout. Functions of fewer than `LEAST_NODES` nodes do not count: in the
   same files, 88 functions are `return len(x)` or its like (11 nodes at most), and the next that
-  is there is Euclid's algorithm (20 nodes, 7 times), which HumanEval/13 asks for.
+  is there is Euclid's algorithm (20 nodes, 7 times), which HumanEval/13 asks for. In what a
+  grammar writes by the thousand, which may well ask for the same, all functions count.
 
 The fingerprints of HumanEval travel with the package (8-byte hashes, from which no problem can be
 read back), so a corpus is clean by default and nobody needs the data to build one.
@@ -40,7 +41,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen25.data.documents import Document, Step
+from codegen25.data.documents import GENERATED, Document, Step
 from codegen25.data.records.layout import RECORDS
 from codegen25.data.syntax import parse
 from codegen25.errors import UserError
@@ -48,7 +49,7 @@ from codegen25.errors import UserError
 NGRAM = 10
 """Words in a row that count as a copy."""
 LEAST_NODES = 20
-"""Size of a function that counts as a copy; see `nodes`."""
+"""Size of a function that counts as a copy where people write; see `nodes`."""
 SHIPPED = "humaneval.fingerprints.bin"
 _FORMAT = "codegen25 fingerprints 3"
 
@@ -223,11 +224,12 @@ _LEFT_OUT = {
 def _shared_functions(document: Document, fingerprints: Fingerprints) -> Iterator[Hit]:
     if not fingerprints.functions:
         return
+    least = 1 if document.repo.startswith(GENERATED) else LEAST_NODES
     for code, before in _python(document):
         for function in _functions(code):
             if _hash(outline(function)) in fingerprints.outlines:
                 problem = fingerprints.functions.get(_hash(" ".join(normalised(function))))
-                if problem is not None:
+                if problem is not None and nodes(function) >= least:
                     line = before + function.lineno
                     yield Hit("function", fingerprints.problems[problem], line)
 
@@ -400,7 +402,7 @@ def problems(path: Path) -> Iterator[Problem]:
 
 
 def collect(paths: Iterable[Path]) -> Fingerprints:
-    """The fingerprints of all problems in the files: telling runs of words, functions of a size.
+    """The fingerprints of all problems in the files: telling runs of words, functions.
 
     What two problems share is the first one's.
     """
@@ -412,9 +414,8 @@ def collect(paths: Iterable[Path]) -> Fingerprints:
         for fingerprint in _telling(problem.text):
             words.setdefault(fingerprint, len(names))
         for function in _functions(problem.code):
-            if nodes(function) >= LEAST_NODES:
-                functions.setdefault(_hash(" ".join(normalised(function))), len(names))
-                outlines.add(_hash(outline(function)))
+            functions.setdefault(_hash(" ".join(normalised(function))), len(names))
+            outlines.add(_hash(outline(function)))
         names.append(problem.name)
     return Fingerprints(tuple(names), words, functions, frozenset(outlines))
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+GENERATED = "by-grammar-"
+"""How repositories are called whose files a grammar of ours has written."""
 Mark = tuple[int, str]
 """A character position in a document's text and the special token that stands before it."""
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen25.data import dedup
-from codegen25.data.documents import Tally
+from codegen25.data.documents import GENERATED, Tally
 from codegen25.data.engines import Columns, Engine
 from codegen25.data.licenses import rank as license_rank
 from codegen25.data.minhash import band_keys
@@ -175,7 +175,8 @@ def within_share(
 def held_out(sizes: Counter[str], share: float, seed: int) -> set[str]:
     """Repositories, drawn by hash, whose bytes together reach `share` of the whole.
 
-    One larger than a third of that is never drawn, so that several are held out.
+    One larger than a third of that is never drawn, so that several are held out, and none that a
+    grammar has written: what it writes elsewhere tells all about it.
     """
     total = sum(sizes.values())
     held: set[str] = set()
@@ -183,7 +184,7 @@ def held_out(sizes: Counter[str], share: float, seed: int) -> set[str]:
     for repo in sorted(sizes, key=lambda name: draw(seed, name)):
         if reached >= share * total:
             break
-        if sizes[repo] <= share * total / 3:
+        if sizes[repo] <= share * total / 3 and not repo.startswith(GENERATED):
             held.add(repo)
             reached += sizes[repo]
     return held

@@ -177,7 +177,7 @@ def test_docstrings_make_pairs(modules: list[str]) -> None:
 def test_a_task_writes_repositories(tmp_path: Path) -> None:
     documents, count = read(Exercises(3300, 1), tmp_path)
     repos = Counter(document.repo for document in documents.values())
-    assert len(repos) == 44 and all("exercises-1-" in repo for repo in repos)
+    assert len(repos) == 44 and all(repo.startswith("by-grammar-1-") for repo in repos)
     assert {document.license for document in documents.values()} == {"Apache-2.0"}
     assert count.documents_in == len(documents)
     sizes = [len(functions(document.text)) for document in documents.values()]

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from codegen25.data.documents import Count, Document
+from codegen25.data.documents import GENERATED, Count, Document
 from codegen25.data.sources.exercises.generate import exercise
 from codegen25.data.sources.exercises.literal import imports
 from codegen25.data.sources.exercises.render import Exercise
@@ -64,7 +64,7 @@ class ExercisesTask:
     def read(self, count: Count) -> Iterator[Document]:
         """See `Task.read`."""
         for start in range(self.first, self.end, REPOSITORY):
-            repo = f"exercises-{self.seed}-{start // REPOSITORY:04}"
+            repo = f"{GENERATED}{self.seed}-{start // REPOSITORY:04}"
             for number, group in enumerate(
                 grouped(self.seed, start, min(start + REPOSITORY, self.end))
             ):
