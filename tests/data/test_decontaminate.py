@@ -6,6 +6,7 @@ import json
 import pickle
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from codegen25.data import decontaminate
 from codegen25.data.decontaminate import Fingerprints, Hit, collect, contaminated, hits
-from codegen25.data.documents import Document
+from codegen25.data.documents import GENERATED, Document
 from codegen25.data.records.layout import lay_out
 from codegen25.data.records.notebooks import notebook
 from codegen25.errors import UserError
@@ -269,3 +270,10 @@ def test_many_words_are_searched_at_once(fingerprints: Fingerprints) -> None:
     hashes[500] = next(iter(fingerprints.words))
     assert fingerprints.positions(hashes) == [500]
     assert Fingerprints().positions(hashes) == []
+
+
+def test_small_functions_count_where_a_grammar_writes(fingerprints: Fingerprints) -> None:
+    text = "def length(s):\n    '''How long it is.'''\n    return len(s)\n"
+    assert not hits(document(text), fingerprints)
+    (hit,) = hits(replace(document(text), repo=f"{GENERATED}0-0001"), fingerprints)
+    assert (hit.kind, hit.problem, hit.line) == ("function", "Made/8", 1)

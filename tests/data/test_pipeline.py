@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ import pytest
 
 from codegen25.data import pipeline
 from codegen25.data.command import of_sources
-from codegen25.data.documents import CHANGED
+from codegen25.data.documents import CHANGED, GENERATED
 from codegen25.data.engines import Local, engine
 from codegen25.data.filters import Filters
 from codegen25.data.parts import PartTask
 from codegen25.data.recipe import DataRecipe
+from codegen25.data.selection import held_out
 from codegen25.data.shards import TextShard
 from codegen25.data.sources.task import FilesTask
 from codegen25.data.tokens import TokenShard
@@ -435,3 +437,11 @@ def test_a_mistake_is_one_line(
     code, _, err = run("data", *arguments, "--out", tmp_path / "c")
     assert code == 2 and message in err and err.count("\n") == 1
     assert not (tmp_path / "c").exists()
+
+
+def test_what_a_grammar_wrote_is_held_out_only_where_there_is_nothing_else() -> None:
+    written = Counter({f"{GENERATED}{i}": 10 for i in range(100)})
+    people = Counter({f"p{i}": 10 for i in range(100)})
+    held = held_out(written + people, 0.1, 0)
+    assert len(held) == 20 and held <= people.keys()
+    assert len(held_out(written, 0.1, 0)) == 10

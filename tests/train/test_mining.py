@@ -111,6 +111,12 @@ def test_a_block_is_asked_for_by_the_comment_above_it() -> None:
     )
 
 
+def test_lines_are_counted_as_python_counts_them() -> None:
+    """A form feed ends none."""
+    (turn,) = of_text(f"x = 1\f\n{MODULE}", ("docstrings",))
+    assert turn.response.endswith(AREA.partition("\n")[2])
+
+
 @pytest.mark.parametrize(
     "text", ["def f(:", "x = '''a'''", "# A comment of a module.\nx = 1\n", ""]
 )

@@ -7,20 +7,15 @@ it cannot see; a function of its own shows all there is to know about the missin
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from codegen25.data.documents import Document
-from codegen25.data.syntax import parse
+from codegen25.data.syntax import lines_of, parse
 
 CHARACTERS = (120, 900)
 """Shortest and longest function taken: below, there is nothing to infill; above, it would not fit
 a window of 256 tokens."""
-
-
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-"""Lines as Python's parser counts them: a form feed, unlike in `str.splitlines`, ends none."""
 
 
 def module_functions(document: Document) -> Iterator[Document]:
@@ -34,7 +29,7 @@ def module_functions(document: Document) -> Iterator[Document]:
     module = parse(document.text)
     if module is None:
         return
-    lines = _LINE.findall(document.text)
+    lines = lines_of(document.text)
     imports = [node for node in module.body if isinstance(node, ast.Import | ast.ImportFrom)]
     for node in module.body:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -175,16 +175,17 @@ def within_share(
 def held_out(sizes: Counter[str], share: float, seed: int) -> set[str]:
     """Repositories, drawn by hash, whose bytes together reach `share` of the whole.
 
-    One larger than a third of that is never drawn, so that several are held out, and none that a
-    grammar has written: what it writes elsewhere tells all about it.
+    One larger than a third of that is never drawn, so that several are held out; nor is one that a
+    grammar has written, unless there are no others: what it writes elsewhere tells all about it.
     """
     total = sum(sizes.values())
+    people = [repo for repo in sizes if not repo.startswith(GENERATED)]
     held: set[str] = set()
     reached = 0
-    for repo in sorted(sizes, key=lambda name: draw(seed, name)):
+    for repo in sorted(people or sizes, key=lambda name: draw(seed, name)):
         if reached >= share * total:
             break
-        if sizes[repo] <= share * total / 3 and not repo.startswith(GENERATED):
+        if sizes[repo] <= share * total / 3:
             held.add(repo)
             reached += sizes[repo]
     return held

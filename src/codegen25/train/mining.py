@@ -16,7 +16,7 @@ from itertools import takewhile
 
 from codegen25.data.records.layout import COMMIT_AFTER, COMMIT_BEFORE, COMMIT_MSG
 from codegen25.data.shards import TextShard
-from codegen25.data.syntax import parse
+from codegen25.data.syntax import lines_of, parse
 from codegen25.instruct import question
 from codegen25.train.turns import Turn
 
@@ -63,7 +63,7 @@ def of_text(text: str, kinds: Sequence[str] = KINDS) -> Iterator[Turn]:
     if "comments" in kinds and "# " in text:
         wanted.append(_by_comments)
     module = parse(text) if wanted else None
-    lines = text.splitlines(keepends=True)
+    lines = lines_of(text)
     for node in module.body if module else ():
         if isinstance(node, ast.FunctionDef) and len(lines) >= (node.end_lineno or 0):
             for each in wanted:
