@@ -512,7 +512,15 @@ def eval_score(
 
 @evaluation.command("typing")
 def eval_typing(
-    files: Annotated[list[Path], typer.Argument(help="Files, or folders of .py files.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Files, or folders of .py files.")
+    ] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(help="Instead: the held-out Python files of a corpus.")
+    ] = None,
+    each: Annotated[
+        int | None, typer.Option(help="At most so many files of a corpus' repository.")
+    ] = None,
     model: Model = "default",
     endpoint: ServerUrl = None,
     layout: Annotated[
@@ -530,10 +538,12 @@ def eval_typing(
     as_json: AsJson = False,
 ) -> None:
     """Type files once more with completions beside: keys saved, wrong shows, latency."""
-    from codegen25.evaluate.command import typed_files
-    from codegen25.evaluate.typing import command
+    from codegen25.errors import UserError
+    from codegen25.evaluate.typing import command, texts
 
-    found = typed_files(files)
+    if (corpus is None) == (not files):
+        raise UserError("name files to type, or a --corpus whose held-out files are typed")
+    found = texts.of_corpus(corpus, each) if corpus else texts.of_files(files or [])
     command.run(found, model, endpoint, out, max_tokens, limit, as_json, layout, trigger, context)
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
 from codegen25.evaluate import report, typing
 from codegen25.evaluate.typing import command
@@ -19,10 +20,12 @@ from codegen25.evaluate.typing.completers import OfEngine
 from codegen25.evaluate.typing.curve import curve
 from codegen25.evaluate.typing.curve import table as curve_table
 from codegen25.evaluate.typing.measures import measures, quantile
-from codegen25.evaluate.typing.replay import Replay, Show, agreement, counted, replay
+from codegen25.evaluate.typing.replay import Piece, Replay, Show, agreement, counted, replay
 from codegen25.evaluate.typing.surroundings import MODES, blocks, suffix
+from codegen25.evaluate.typing.texts import of_corpus, of_files
 from codegen25.sample.engine import Engine
 from codegen25.sample.options import Sampling
+from conftest import Run
 
 SOURCE = '''\
 import os
@@ -229,7 +232,7 @@ def test_a_server_is_asked_with_prefix_and_suffix(
     file = tmp_path / "a.py"
     file.write_text("import os, sys\n")
     out = tmp_path / "run"
-    typing.run([file], "m", server + "/v1", out, 5, None, False, trigger="every")
+    typing.run(of_files([file]), "m", server + "/v1", out, 5, None, False, trigger="every")
     assert Server.asked[0] == {
         "path": "/v1/completions", "model": "m", "prompt": "", "suffix": "\n", "max_tokens": 5,
         "temperature": 0, "top_p": 0.95, "n": 1, "seed": 0,
@@ -249,7 +252,7 @@ def test_a_server_that_fails_is_one_line(server: str, tmp_path: Path, reply: byt
     (tmp_path / "a.py").write_text("x\n")
     Server.replies.append(reply)
     with pytest.raises(UserError, match="answer"):
-        typing.run([tmp_path / "a.py"], "m", server, None, 5, None, False)
+        typing.run(of_files([tmp_path / "a.py"]), "m", server, None, 5, None, False)
 
 
 def test_mistakes(tmp_path: Path) -> None:
@@ -259,7 +262,7 @@ def test_mistakes(tmp_path: Path) -> None:
     (tmp_path / "empty.py").write_text("")
 
     def call(files: list[Path], limit: int | None = None, **fields: Any) -> None:
-        typing.run(files, "default", None, None, 5, limit, False, **fields)
+        typing.run(of_files(files), "default", None, None, 5, limit, False, **fields)
 
     for files, fields, said in (
         ([tmp_path / "none"], {}, "none"),
@@ -272,9 +275,9 @@ def test_mistakes(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=said):
             call(files, **fields)
     with pytest.raises(UserError, match="is a server running there"):
-        typing.run([file], "m", "http://127.0.0.1:9", None, 5, None, False)
+        typing.run(of_files([file]), "m", "http://127.0.0.1:9", None, 5, None, False)
     with pytest.raises(UserError, match="begins with http"):
-        typing.run([file], "m", "127.0.0.1:9", None, 5, None, False)
+        typing.run(of_files([file]), "m", "127.0.0.1:9", None, 5, None, False)
 
 
 def test_a_model_types_the_same_twice(
@@ -284,13 +287,40 @@ def test_a_model_types_the_same_twice(
     file.write_text(SOURCE)
     made = []
     for _ in range(2):
-        typing.run([file, file], str(model_dir), None, tmp_path / "o", 3, 6, True)
+        typing.run(of_files([file, file]), str(model_dir), None, tmp_path / "o", 3, 6, True)
         made.append(json.loads(capsys.readouterr().out))
     assert (tmp_path / "o/shows.jsonl").exists()
     for one in made:
         assert one["total"]["requests"] == 6 and one["layout"] == "plain"
         del one["total"]["p50_ms"], one["total"]["p95_ms"], one["by_file"], one["date"]
     assert made[0] == made[1]
+
+
+def test_the_held_out_files_of_a_corpus_are_typed(
+    corpus: Path, model_dir: Path, tmp_path: Path, run: Run
+) -> None:
+    texts = of_corpus(corpus)
+    held = TextShard(corpus, "heldout")
+    assert [each.text for each in texts] == sorted(held, key=[t.text for t in texts].index)
+    assert all(each.name.startswith(f"{each.group}/") for each in texts)
+    assert len(of_corpus(corpus, 1)) == len({each.group for each in texts})
+    out = tmp_path / "run"
+    code, said, _ = run(
+        "eval", "typing", "--corpus", corpus, "--each", 1, "--model", model_dir, "--limit", 2,
+        "--max-tokens", 2, "--out", out,
+    )  # fmt: skip
+    assert code == 0 and texts[0].group in said
+    code, _, error = run("eval", "typing", "--model", model_dir)
+    assert code == 2 and "name files" in error
+
+
+def test_shares_of_several_groups_have_intervals() -> None:
+    rows = [measures([Replay((Piece(kind, "word"),), (), 0)], []) for kind in ("typed", "accepted")]
+    found = command._intervals(["a", "b"], rows)
+    total = measures([Replay((Piece("typed", "word"), Piece("accepted", "word")), (), 0)], [])
+    assert found["completed"].value == pytest.approx(total.completed)
+    assert found["completed"].low < found["completed"].value < found["completed"].high
+    assert command._intervals(["a", "a"], rows) == {}
 
 
 def test_an_empty_replay_measures_nothing() -> None:
@@ -355,7 +385,7 @@ def test_the_curve_is_printed_kept_and_drawn(
     monkeypatch.setattr(command, "of_model", lambda *_: (Knowing(), {"model": "knowing"}))
     (tmp_path / "a.py").write_text(SOURCE)
     out = tmp_path / "run"
-    typing.run([tmp_path / "a.py"], "default", None, out, 6, None, False)
+    typing.run(of_files([tmp_path / "a.py"]), "default", None, out, 6, None, False)
     said = capsys.readouterr().out
     assert "| mean token log-probability | probability | shown |" in said
     rows = [json.loads(line) for line in (out / "shows.jsonl").read_text().splitlines()]

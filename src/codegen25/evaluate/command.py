@@ -143,17 +143,6 @@ def run_folder(out: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def typed_files(paths: list[Path]) -> list[Path]:
-    """The files to type: those named, and the .py files of folders."""
-    found = []
-    for path in paths:
-        inside = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-        if not inside:
-            raise UserError(f"{path}: no .py file in this folder")
-        found += inside
-    return found
-
-
 def _report(common: Common, source: str) -> None:
     """The run's own report, in its folder."""
     if common.out is None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,17 +14,19 @@ from typing import Any
 
 from codegen25 import __version__
 from codegen25.errors import UserError
+from codegen25.evaluate.statistics import Rate, clustered_ratio
 from codegen25.evaluate.typing.completers import Timed, of_endpoint, of_model
 from codegen25.evaluate.typing.curve import curve
 from codegen25.evaluate.typing.curve import table as curve_table
 from codegen25.evaluate.typing.measures import Measures, measures
 from codegen25.evaluate.typing.replay import TRIGGERS, Replay, replay
 from codegen25.evaluate.typing.surroundings import MODES, suffix
+from codegen25.evaluate.typing.texts import Text
 from codegen25.models import DEFAULT
 
 
 def run(
-    files: list[Path],
+    texts: Sequence[Text],
     model: str,
     endpoint: str | None,
     out: Path | None,
@@ -35,12 +37,11 @@ def run(
     trigger: str = "pauses",
     context: str = "block",
 ) -> None:
-    """Type every file once more and print what completions saved; rules in `replay`.
+    """Type every text once more and print what completions saved; rules in `replay`.
 
     `limit` is the most requests a file may make; `context` says what stands after the cursor.
     """
-    texts = {str(path): _read(path) for path in files}
-    if not any(texts.values()):
+    if not any(each.text for each in texts):
         raise UserError("nothing to type: name files that hold some text")
     if trigger not in TRIGGERS:
         raise UserError(f"trigger {trigger!r} is unknown; there are {', '.join(TRIGGERS)}")
@@ -58,11 +59,11 @@ def run(
     rows: list[tuple[str, Replay, Measures]] = []
     times: list[float] = []
     sure: list[list[float | None]] = []
-    for name, text in texts.items():
-        _progress(name, len(rows) + 1, len(texts))
+    for each in texts:
+        _progress(each.name, len(rows) + 1, len(texts))
         timed = Timed(ask)
-        done = replay(text, timed, suffix(text, context), trigger=trigger, limit=limit)
-        rows.append((Path(name).name, done, measures([done], timed.milliseconds)))
+        done = replay(each.text, timed, suffix(each.text, context), trigger=trigger, limit=limit)
+        rows.append((each.name, done, measures([done], timed.milliseconds)))
         times += timed.milliseconds
         sure.append(timed.confidences)
     _progress("", 0, 0)
@@ -82,16 +83,17 @@ def run(
         "trigger": trigger,
         "context": context,
         "limit": limit,
-        "files": {Path(name).name: _digest(text) for name, text in texts.items()},
+        "files": {each.name: _digest(each.text) for each in texts},
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "codegen25": __version__,
     }
     if out is not None:
-        _write(out, conditions, rows, total, [asdict(each) for each in points], sure)
+        intervals = _intervals([each.group for each in texts], [one for *_, one in rows])
+        _write(out, conditions, rows, total, intervals, [asdict(each) for each in points], sure)
     if as_json:
-        each = {name: vars(one) for name, _, one in rows}
-        made = {"total": vars(total), "by_file": each, "curve": [asdict(p) for p in points]}
+        by_file = {name: vars(one) for name, _, one in rows}
+        made = {"total": vars(total), "by_file": by_file, "curve": [asdict(p) for p in points]}
         print(json.dumps({**conditions, **made}))
     else:
         print(table([(name, one) for name, _, one in rows], total, conditions), end="")
@@ -131,7 +133,8 @@ def table(rows: Sequence[tuple[str, Measures]], total: Measures, conditions: dic
 
 def _write(
     out: Path, conditions: dict[str, Any], rows: list[tuple[str, Replay, Measures]],
-    total: Measures, points: list[dict[str, Any]], sure: list[list[float | None]],
+    total: Measures, intervals: Mapping[str, Rate], points: list[dict[str, Any]],
+    sure: list[list[float | None]],
 ) -> None:  # fmt: skip
     """A run folder: conditions, what was shown where, scores."""
     out.mkdir(parents=True, exist_ok=True)
@@ -142,7 +145,8 @@ def _write(
         for show in done.shows
     ]
     metrics = {
-        name: {"value": value, "low": None, "high": None} for name, value in vars(total).items()
+        name: asdict(intervals[name]) if name in intervals else {"value": value}
+        for name, value in vars(total).items()
     }
     scores = {
         "benchmark": "typing",
@@ -163,13 +167,17 @@ def _write(
         staging.replace(out / file)
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: no UTF-8 text (byte {error.start})") from error
+def _intervals(groups: Sequence[str], rows: Sequence[Measures]) -> dict[str, Rate]:
+    """The shares of the characters with their intervals, which redraw groups of texts."""
+    if len(set(groups)) < 2:
+        return {}
+    return {
+        name: clustered_ratio([
+            (group, getattr(each, name) * each.characters, float(each.characters))
+            for group, each in zip(groups, rows, strict=True)
+        ])
+        for name in ("saved", "completed")
+    }  # fmt: skip
 
 
 def _digest(text: str) -> str:
