@@ -6,7 +6,7 @@ python benchmarks/findings.py [NAME…] --corpus FOLDER --tokenizer FILE --human
 Each file of recipes/findings but `base` is an experiment: its arms, recipes that differ in what the
 file says, are trained from several seeds and measured, and the table goes into the page. A model is
 trained once, whatever experiments have it as an arm; what was done is not done again, and what was
-stopped goes on by the same command.
+stopped goes on by the same command; with other code for spans or rows, take another --out.
 """
 
 from __future__ import annotations
@@ -52,19 +52,26 @@ HELD_OUT = {
 INFILL = {
     "pass@1": "pass@1", "stop rate": "stop_rate", "overrun": "overrun",
     "suffix echo": "suffix_echo", "exact match": "exact_match",
+    "edit similarity": "edit_similarity", "bits per byte of the holes": "bits_per_byte",
+    "suffix gain, bits": "suffix_gain",
 }  # fmt: skip
+LEFT_TO_RIGHT = {"HumanEval's solutions, bits per byte": "bits_per_byte"}
 """Measures and what they are called in a look at held-out text, and in an evaluation's scores."""
+PLAIN = frozenset((BITS, "bits per byte of the holes", "suffix gain, bits", *LEFT_TO_RIGHT))
+"""Those that are no shares."""
 LINES = 256
 """Held-out lines that are asked for."""
 MOST = {"single-line": 64, "random-span-light": 96}
 """Tokens that an answer may have: more leave a context of 256 too little to read."""
+LEAST = 8
+"""The same where the answers are not asked about."""
 
 
 @dataclass(frozen=True)
 class Experiment:
     """A question, and the arms that answer it.
 
-    measures  names from `HELD_OUT` and `INFILL`.
+    measures  names from `HELD_OUT`, `INFILL` and `LEFT_TO_RIGHT`.
     arms      by name the fields of the recipe that differ from the base's; `layout`, that of the
               prompts when infills are asked for, and `against`, the arm to subtract, are none.
     holes     the set of `eval infill`.
@@ -179,13 +186,25 @@ def infilled(folder: Path, holes: str, layout: str | None, asked: Asked) -> dict
     """Metrics of `eval infill`, which goes on where it was stopped."""
     parts = (holes, layout, asked.limit and f"first-{asked.limit}")
     out = folder / "-".join(str(part) for part in parts if part)
+    more = ["--set", holes, "--max-tokens", MOST[holes]]
+    more += ["--layout", layout] if layout else []
+    return _evaluated("infill", folder / "model", out, more, asked)
+
+
+def continued(folder: Path, asked: Asked) -> dict[str, float]:
+    """Metrics of `eval humaneval`, for the bits of the solutions that others wrote."""
+    out = folder / "-".join(["humaneval", *([f"first-{asked.limit}"] if asked.limit else [])])
+    return _evaluated("humaneval", folder / "model", out, ["--max-tokens", LEAST], asked)
+
+
+def _evaluated(
+    verb: str, model: Path, out: Path, more: Sequence[object], asked: Asked
+) -> dict[str, float]:
     scores = out / "scores.json"
     if not scores.exists():
         command = [
-            sys.executable, "-m", "codegen25", "eval", "infill", "--set", holes,
-            "--data", asked.humaneval, "--model", folder / "model", "--weights", "int8",
-            "--max-tokens", MOST[holes], "--out", out,
-            *(["--layout", layout] if layout else []),
+            sys.executable, "-m", "codegen25", "eval", verb, "--data", asked.humaneval,
+            "--model", model, "--weights", "int8", "--out", out, *more,
             *(["--limit", asked.limit] if asked.limit else []),
         ]  # fmt: skip
         done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True)
@@ -209,6 +228,9 @@ def measured(experiment: Experiment, arm: str, seed: int, asked: Asked) -> dict[
         layout = experiment.arms[arm].get("layout")
         scores = infilled(folder, experiment.holes, layout, asked)
         known |= {name: scores[key] for name, key in INFILL.items() if key in scores}
+    if set(experiment.measures) & LEFT_TO_RIGHT.keys():
+        scores = continued(folder, asked)
+        known |= {name: scores[key] for name, key in LEFT_TO_RIGHT.items() if key in scores}
     kept = {name: known[name] for name in experiment.measures if name in known}
     return {**kept, "parameters": look["parameters"], "steps": look["steps"]}
 
@@ -237,7 +259,7 @@ def table(experiment: Experiment, found: Mapping[str, Sequence[Mapping[str, floa
 
 def shown(rate: Rate, measure: str, sign: str = "") -> str:
     """Bits as they are, rates in percent, the interval only where there is one."""
-    scale, form, unit = (1, f"{sign}.4f", "") if measure == BITS else (100, f"{sign}.1f", " %")
+    scale, form, unit = (1, f"{sign}.4f", "") if measure in PLAIN else (100, f"{sign}.1f", " %")
     mean, low, high = (format(scale * each, form) for each in (rate.value, rate.low, rate.high))
     return f"{mean}{unit}" + (f" [{low}, {high}]" if math.isfinite(rate.low) else "")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import uvicorn
 
 from codegen25 import instruct
-from codegen25.models import shipped_folder
+from codegen25.models import resolve
 from codegen25.sample.engine import Engine, Settings
 from codegen25.serve.app import build
 from codegen25.serve.backend import Backend
@@ -21,7 +21,7 @@ from codegen25.serve.command import Options, listener, listening
 from codegen25.serve.rules import Rules
 from codegen25.serve.service import Service
 
-SHIPPED = sorted(each for each in shipped_folder().iterdir() if each.is_dir())[0]
+SHIPPED = resolve("default")
 
 
 @dataclass

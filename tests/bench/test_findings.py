@@ -46,7 +46,8 @@ def ask(corpus: Path, tokenizer: Tokenizer, tmp_path: Path) -> Ask:
 def test_every_arm_is_a_recipe_and_every_measure_known(name: str) -> None:
     experiment = findings.load(name)
     assert experiment.question.endswith("?") and experiment.seeds >= 3
-    assert set(experiment.measures) <= findings.HELD_OUT.keys() | findings.INFILL.keys()
+    known = findings.HELD_OUT.keys() | findings.INFILL.keys() | findings.LEFT_TO_RIGHT.keys()
+    assert set(experiment.measures) <= known and known > findings.PLAIN
     assert experiment.holes in findings.MOST and len(experiment.arms) > 1
     built = set()
     for arm, fields in experiment.arms.items():

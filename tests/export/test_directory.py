@@ -7,12 +7,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from codegen25.infill import Layout
-from codegen25.models import shipped_folder
+from codegen25.models import resolve
 from codegen25.sample.engine import Engine, Settings
 from codegen25.sample.options import Sampling
 from codegen25.sample.request import Request
 
-SHIPPED = sorted(each for each in shipped_folder().iterdir() if each.is_dir())[0]
+SHIPPED = resolve("default")
 PREFIX, SUFFIX = "def area(width, height):\n    return ", "\n\n\nprint(area(2, 3))\n"
 
 

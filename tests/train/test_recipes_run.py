@@ -92,7 +92,7 @@ def test_a_personal_model_is_made_of_a_folder_and_taken_up(
     adapted = checkpoint.load(folder).model
     mine = adapted.state_dict()
     code, out, _ = run("models")
-    assert out.startswith("codegen25-4m-mono") and "personal  cached" in out
+    assert "codegen25-4m-mono  shipped" in out and "personal  cached" in out
     code, out, _ = run("complete", tmp_path / "repo/m1.py", "--at", "4:1", "--json")
     assert code == 0
     shipped = checkpoint.load(Path(recipes.__file__).parents[1] / "shipped/codegen25-4m-mono")
