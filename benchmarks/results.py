@@ -61,7 +61,12 @@ class Section:
 
 
 def sections(
-    humaneval: Path, corpus: Path, source: Path, peers: str, samples: Path | None = None
+    humaneval: Path,
+    corpus: Path,
+    source: Path,
+    peers: str,
+    samples: Path | None = None,
+    runs: Path = Path("runs"),
 ) -> dict[str, Section]:
     """All measurements by name."""
     written = ["--samples", str(samples)] if samples else []
@@ -128,6 +133,16 @@ def sections(
             "200 samples a task, cut at the function's end.",
             f"codegen25 eval humaneval --data HumanEval.jsonl.gz {' '.join(HUMANEVAL)}",
             [*cli, "eval", "humaneval", "--data", str(problems), *HUMANEVAL],
+        ),
+        "family": Section(
+            "The family",
+            "The shipped models beside what others published. `--runs` holds the training runs "
+            "of docs/recipe.md; the same command draws the figure and writes the models' cards.",
+            "python benchmarks/family.py --runs runs --humaneval humaneval --corpus corpus",
+            [
+                sys.executable, "benchmarks/family.py", "--runs", str(runs),
+                "--humaneval", str(humaneval), "--corpus", str(corpus),
+            ],
         ),
         "personal": Section(
             "A personal model",
@@ -274,12 +289,13 @@ def main() -> None:
     parser.add_argument("--humaneval", type=Path, default=Path("humaneval"))
     parser.add_argument("--corpus", type=Path, default=Path("corpus"))
     parser.add_argument("--source", type=Path, default=Path("source"))
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="The family's stages.")
     parser.add_argument("--peers-python", default=sys.executable)
     parser.add_argument("--samples", type=Path, help="A model's, for the sandbox: a .jsonl.")
     asked = parser.parse_args()
     known = sections(
         asked.humaneval.resolve(), asked.corpus.resolve(), asked.source.resolve(),
-        asked.peers_python, asked.samples and asked.samples.resolve(),
+        asked.peers_python, asked.samples and asked.samples.resolve(), asked.runs.resolve(),
     )  # fmt: skip
     if unknown := set(asked.names) - known.keys():
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(known)}")

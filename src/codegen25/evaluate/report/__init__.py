@@ -1,5 +1,5 @@
 """`codegen25 eval report`: run folders to a page and to Markdown, published numbers beside them."""
 
-from codegen25.evaluate.report.command import run
+from codegen25.evaluate.report.command import run, tables_of
 
-__all__ = ["run"]
+__all__ = ["run", "tables_of"]

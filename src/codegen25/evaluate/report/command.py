@@ -81,8 +81,7 @@ def _page(runs: Sequence[Run], asked: Sequence[Sequence[Problem]], drawn: Figure
 
 
 def _markdown(runs: Sequence[Run], asked: Sequence[Sequence[Problem]], drawn: Figure | None) -> str:
-    parts = [f"# {TITLE}\n", f"{NOTE}\n"]
-    parts += [f"## {made.caption}\n\n{made.note}\n\n{plain.table(made)}" for made in _results(runs)]
+    parts = [f"# {TITLE}\n", f"{NOTE}\n", *_tables(runs)]
     if drawn:
         parts.append(f"## Figure 1: training\n\n{plain.figure(drawn)}")
     for one in runs:
@@ -99,6 +98,15 @@ def _markdown(runs: Sequence[Run], asked: Sequence[Sequence[Problem]], drawn: Fi
         if each
     ]
     return "\n".join(parts)
+
+
+def tables_of(folders: Sequence[Path]) -> str:
+    """The tables of run folders alone, as Markdown."""
+    return "\n".join([f"{NOTE}\n", *_tables([read(folder) for folder in folders])])
+
+
+def _tables(runs: Sequence[Run]) -> list[str]:
+    return [f"## {made.caption}\n\n{made.note}\n\n{plain.table(made)}" for made in _results(runs)]
 
 
 def _results(runs: Sequence[Run]) -> list[tables.Table]:

@@ -1,0 +1,170 @@
+"""The released family: its tables beside published ones, Figure 1, the models' cards.
+
+python benchmarks/family.py --runs FOLDER --humaneval FOLDER --corpus FOLDER [--out runs/family]
+    [--samples 200] [--limit N] [--only tables|figure|cards …]
+
+`--runs` holds the stages' training runs as docs/recipe.md makes them: multi, mono, mono-long and
+instruct. Measured are the shipped models. The tables are printed, for docs/results.md; the figure
+goes to docs, each card into its model's folder. What was measured is not measured again, and what
+was stopped goes on by the same command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codegen25.errors import UserError
+from codegen25.evaluate import card, report
+from codegen25.models import resolve
+from codegen25.train import plot
+from codegen25.train.lineage import Stage, stages
+from codegen25.train.log import LOG, read
+
+ROOT = Path(__file__).parent.parent
+NAME = "codegen25-4m"
+STAGES = {
+    "multi": ("multi",),
+    "mono": ("multi", "mono", "mono-long"),
+    "instruct": ("multi", "mono", "mono-long", "instruct"),
+}
+"""Each model's training runs, in their order."""
+INFILL = "HumanEval-SingleLineInfilling.jsonl.gz"
+PROBLEMS = "HumanEval.jsonl.gz"
+FEW = 20
+"""Samples of a problem for the model that is no end in itself."""
+PASSED, BITS = "pass_at_1", "heldout_bits_per_byte"
+PARTS = ("tables", "figure", "cards")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    runs: Path
+    humaneval: Path
+    corpus: Path
+    out: Path
+    samples: int
+    limit: int | None
+
+    def evaluations(self, model: str) -> dict[str, list[str]]:
+        """What a model is asked, by the name of the run's folder: the arguments of `eval`."""
+        limit = [] if self.limit is None else ["--limit", str(self.limit)]
+        count = FEW if model == "multi" else self.samples
+        several = ["-n", str(min(count, self.samples)), "--temperatures", "0.2,0.8"]
+        several += ["--weights", "int8", *limit]
+        problems = ["humaneval", "--data", str(self.humaneval / PROBLEMS), *several]
+        infill = ["infill", "--data", str(self.humaneval / INFILL), "--weights", "int8", *limit]
+        asked = {"humaneval": problems, "single-line": infill}
+        if model == "instruct":
+            return {"by-instruction": [*problems, "--instruct"]}
+        if model == "mono":
+            each = [] if self.limit is None else ["--each", "1", *limit]
+            asked["typing"] = ["typing", "--corpus", str(self.corpus), *each]
+        return asked
+
+
+def scored(asked: Asked) -> dict[str, list[Path]]:
+    """The run folders of each shipped model."""
+    found: dict[str, list[Path]] = {}
+    for model in STAGES:
+        for name, arguments in asked.evaluations(model).items():
+            out = asked.out / f"{model}-{name}"
+            if not (out / "scores.json").exists():
+                _eval([*arguments, "--model", str(resolve(f"{NAME}-{model}")), "--out", str(out)])
+            found.setdefault(model, []).append(out)
+    return found
+
+
+def passed(runs: Sequence[Path], asked: Asked) -> None:
+    """Note the infill pass rate of every kept checkpoint in its run's log, once."""
+    for run in runs:
+        known = {entry["step"] for entry in read(run / LOG) if PASSED in entry}
+        for step in sorted((run / "checkpoints").glob("step-*")):
+            if int(step.name.partition("-")[2]) not in known:
+                arguments = asked.evaluations("multi")["single-line"]
+                _eval([*arguments, "--model", str(step), "--log", str(run)])
+
+
+def drawn(made: Sequence[Stage], out: Path) -> Path:
+    """Figure 1: pass rate and bits per byte over all stages' tokens, ends of epochs dotted."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(2, 1, figsize=(7, 6), layout="constrained", sharex=True)
+    heads = {PASSED: "single-line infilling, pass@1, %", BITS: "held-out bits per byte"}
+    begun = 0.0
+    for stage in made:
+        log = [dict(entry) for entry in stage.log if entry["step"] <= stage.facts["step"]]
+        for axis, (measure, head) in zip(axes, heads.items(), strict=True):
+            scale = 100 if measure == PASSED else 1
+            points = [(begun + x, scale * y) for x, y in plot.points_of(log, measure)]
+            if points:
+                axis.plot(*zip(*points, strict=True), marker="o", markersize=3.5,
+                          label=stage.folder.name)  # fmt: skip
+            for _, tokens in plot.epochs_of(log):
+                axis.axvline(begun + tokens, color="grey", linewidth=0.6, linestyle=":")
+            axis.set_ylabel(head)
+            axis.grid(alpha=0.25)
+        begun += stage.facts["tokens"]
+    axes[0].legend(frameon=False)
+    axes[1].set_xlabel("tokens trained on (dotted: ends of epochs)")
+    for ending in (".png", ".svg"):
+        more: Mapping[str, Any] = {"metadata": {"Date": None}} if ending == ".svg" else {}
+        figure.savefig(out.with_suffix(ending), dpi=160, **more)
+    plt.close(figure)
+    return out.with_suffix(".png")
+
+
+def _eval(arguments: Sequence[str]) -> None:
+    print(f"eval {' '.join(arguments)}", file=sys.stderr, flush=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "codegen25", "eval", *arguments], stdout=sys.stderr
+    )
+    if done.returncode:
+        sys.exit(f"family: eval {arguments[0]} ended with exit code {done.returncode}")
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Measure what is missing, then print, draw and write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--humaneval", type=Path, default=Path("humaneval"))
+    parser.add_argument("--corpus", type=Path, default=Path("corpus"))
+    parser.add_argument("--out", type=Path, default=Path("runs/family"))
+    parser.add_argument("--samples", type=int, default=200, help="Of each of HumanEval's problems.")
+    parser.add_argument("--limit", type=int, help="Only the first tasks, to try it.")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
+    options = parser.parse_args(given)
+    asked = Asked(
+        options.runs, options.humaneval, options.corpus, options.out, options.samples, options.limit
+    )
+    try:
+        runs = [asked.runs / name for name in STAGES["mono"]]
+        stages(runs)  # what is wrong with them is said before hours of work
+        found = scored(asked) if {"tables", "cards"} & set(options.only) else {}
+        if "figure" in options.only:
+            passed(runs, asked)
+            print(drawn(stages(runs), options.docs / "family"), file=sys.stderr)
+        if "cards" in options.only:
+            for model, names in STAGES.items():
+                training = [asked.runs / name for name in names]
+                written = card.run(resolve(f"{NAME}-{model}"), training, found[model])
+                print(written, file=sys.stderr)
+        if "tables" in options.only:
+            print(report.tables_of([each for several in found.values() for each in several]))
+    except UserError as error:
+        sys.exit(f"family: {error}")
+
+
+if __name__ == "__main__":
+    main()

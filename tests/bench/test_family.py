@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from bench_helpers import script
+
+from codegen25.directory import FACTS
+from codegen25.evaluate import curve
+from codegen25.train import recipe as recipes
+from codegen25.train.loop import Trainer
+
+family = script("family")
+
+
+@pytest.fixture
+def runs(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Four stages of two steps, which stand for the shipped models too."""
+    before = ""
+    for name in family.STAGES["instruct"]:
+        given = {"name": name, "evaluate_every": "1", "stop_after": "2", "keep_last": "9"}
+        given |= {"init": before} if before else {}
+        Trainer(recipes.load(recipe, given), tmp_path / "runs" / name).run()
+        before = str(tmp_path / "runs" / name)
+
+    def resolved(name: str) -> Path:
+        model: str = name.removeprefix(f"{family.NAME}-")
+        return tmp_path / "runs" / family.STAGES[model][-1]
+
+    monkeypatch.setattr(family, "resolve", resolved)
+    return tmp_path / "runs"
+
+
+def answered(asked: list[Sequence[str]], arguments: Sequence[str]) -> None:
+    """What `eval` leaves: a run folder, or a note in a log."""
+    asked.append(arguments)
+    metrics = {"pass@1": {"value": 0.125, "low": 0.1, "high": 0.15}}
+    model = Path(arguments[arguments.index("--model") + 1])
+    found = {"benchmark": arguments[0], "model": model.name, "metrics": metrics}
+    if "--log" in arguments:
+        run = Path(arguments[arguments.index("--log") + 1])
+        curve.note(run, curve.point(model, run), found)
+    else:
+        out = Path(arguments[arguments.index("--out") + 1])
+        out.mkdir(parents=True)
+        (out / "scores.json").write_text(json.dumps(found))
+
+
+def test_tables_figure_and_cards_once(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Sequence[str]] = []
+    monkeypatch.setattr(family, "_eval", lambda arguments: answered(asked, arguments))
+    (tmp_path / "docs").mkdir()
+    command = [f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out", "docs")]
+    family.main(command)
+    said = capsys.readouterr().out
+    assert "Table 1: HumanEval" in said and "12.50" in said and "CodeGen2.5-7B-multi" in said
+    verbs = [each[0] for each in asked]
+    assert (verbs.count("humaneval"), verbs.count("typing")) == (3, 1)
+    checkpoints = len(list(runs.glob("m*/checkpoints/step-*")))
+    assert checkpoints >= 3 and verbs.count("infill") == 2 + checkpoints
+    assert sum("--instruct" in each for each in asked) == 1
+    drawn = (tmp_path / "docs/family.svg").read_text()
+    assert "<svg" in drawn and (tmp_path / "docs/family.png").stat().st_size > 10_000
+    for names in family.STAGES.values():
+        text = (runs / names[-1] / "README.md").read_text()
+        facts = [json.loads((runs / name / FACTS).read_text()) for name in names]
+        assert f"{sum(each['flops'] for each in facts):.2e}" in text and "12.50" in text
+    count = len(asked)
+    family.main([*command, "--only", "tables"])
+    assert len(asked) == count and capsys.readouterr().out == said
+
+
+def test_a_stage_that_is_missing_is_named(runs: Path, tmp_path: Path) -> None:
+    (runs / "mono").rename(runs / "other")
+    with pytest.raises(SystemExit, match=r"family: .*mono"):
+        family.main([f"--runs={runs}", f"--out={tmp_path / 'out'}", "--only", "figure"])
