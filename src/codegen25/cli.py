@@ -45,6 +45,9 @@ Model = Annotated[str, typer.Option("--model", "-m", help="A model's name or dir
 MaxTokens = Annotated[int, typer.Option(help="Stop after this many tokens.")]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token every time.")]
 TopP = Annotated[float, typer.Option(help="Draw from the smallest set of this probability.")]
+Sure = Annotated[
+    float, typer.Option(help="End before a token with which all of the answer is less likely.")
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same answer.")]
 Weights = Annotated[
     str,
@@ -130,6 +133,7 @@ def complete(
     repetition_penalty: Annotated[
         float, typer.Option(help="Above 1 makes tokens that were there less likely.")
     ] = 1.0,
+    sure: Sure = 0.0,
     seed: Seed = 0,
     n: Annotated[int, typer.Option("-n", help="How many answers; needs a temperature.")] = 1,
     single_line: Annotated[
@@ -157,7 +161,7 @@ def complete(
     from codegen25.sample.options import Sampling
 
     output = verb.output_of(stream=stream, as_json=as_json, in_place=in_place, diff=diff)
-    sampling = Sampling(temperature, top_p, seed, top_k, min_p, repetition_penalty)
+    sampling = Sampling(temperature, top_p, seed, top_k, min_p, repetition_penalty, sure=sure)
     asked = verb.Asked(
         model, weights, draft, max_tokens, sampling, n, layout, single_line, repository
     )
@@ -533,6 +537,7 @@ def eval_typing(
         str, typer.Option(help="What stands after the cursor already: block, line or none.")
     ] = "block",
     max_tokens: MaxTokens = 32,
+    sure: Sure = 0.0,
     limit: Annotated[int | None, typer.Option(help="The most requests a file may make.")] = None,
     out: RunOut = None,
     as_json: AsJson = False,
@@ -544,7 +549,9 @@ def eval_typing(
     if (corpus is None) == (not files):
         raise UserError("name files to type, or a --corpus whose held-out files are typed")
     found = texts.of_corpus(corpus, each) if corpus else texts.of_files(files or [])
-    command.run(found, model, endpoint, out, max_tokens, limit, as_json, layout, trigger, context)
+    command.run(
+        found, model, endpoint, out, max_tokens, limit, as_json, layout, trigger, context, sure
+    )
 
 
 @evaluation.command("compare")

@@ -35,7 +35,7 @@ from codegen25.serve.llama_cpp.gguf_model import GgufModel, exported, located
 from codegen25.serve.llama_cpp.process import Process
 from codegen25.serve.llama_cpp.slots import Slot, Slots, chosen
 from codegen25.serve.llama_cpp.stream import BrokenError
-from codegen25.serve.refusals import UnavailableError
+from codegen25.serve.refusals import UnavailableError, UnsupportedError
 from codegen25.serve.served import Served
 from codegen25.serve.service import Service
 from codegen25.tokenizer import Tokenizer
@@ -541,3 +541,8 @@ def test_the_service_asks_it_like_any_other(model: GgufModel) -> None:
             await Served("tiny", backend).score([5], 1)
 
     asking(model, fake, serve)
+
+
+def test_what_llama_cpp_cannot_do_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="leave sure out"):
+        sampling_fields(Sampling(sure=0.5), "key")

@@ -98,6 +98,10 @@ def test_options_are_taken_or_complained_about() -> None:
     settings, complaints = Settings().updated({"max_tokens": 9, "multi_line": False, "model": "x"})
     assert (settings.max_tokens, settings.multi_line, settings.model) == (9, False, "x")
     assert not complaints and Settings().updated(None) == (Settings(), [])
+    for sure in (0.25, 1):
+        assert Settings().updated({"sure": sure}) == (Settings(sure=sure), [])
+    for wrong in (2, "much", True):
+        assert Settings().updated({"sure": wrong})[1]
     bad = {"max_tokens": 0, "threads": True, "weights": 8, "multi_line": 1, "tokens": 3}
     settings, complaints = Settings().updated(bad)
     assert settings == Settings() and len(complaints) == len(bad)

@@ -300,3 +300,13 @@ def test_the_end_of_a_span_ends_what_has_none_too(client: httpx.Client) -> None:
     }  # fmt: skip
     choice = client.post("/v1/completions", json=body).json()["choices"][0]
     assert (choice["text"], choice["stop_reason"]) == ("", "end")
+
+
+def test_an_answer_ends_where_the_model_is_unsure(client: httpx.Client) -> None:
+    body = {"prompt": "def area(width, height):\n    return ", "suffix": "\n", "max_tokens": 24}
+    asked = [client.post("/v1/completions", json={**body, "temperature": 0, "sure": s}).json()
+             for s in (0, 0.4, 1)]  # fmt: skip
+    whole, likely, nothing = (each["choices"][0] for each in asked)
+    assert whole["text"].startswith(likely["text"]) and nothing["text"] == ""
+    assert nothing["stop_rule"] == "unsure" and nothing["finish_reason"] == "stop"
+    assert client.post("/v1/completions", json={**body, "sure": 2}).status_code == 400

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import time
 from functools import cached_property
 
@@ -15,6 +17,11 @@ from codegen25.sample.request import Completion, Handle, Piece, Request, TokenLo
 from codegen25.sample.sampling import COLD, adjust, draw, logprobs, uniforms
 from codegen25.sample.stopping import Stopper
 from codegen25.tokenizer import Tokenizer
+
+UNSURE = "unsure"
+"""The rule that ended an answer before a token; see `Sampling.sure`."""
+_OPEN = re.compile(r"\s*\w*\s*$")
+"""What may be taken back: a word that may go on, and the blanks around it."""
 
 
 class Answer:
@@ -48,7 +55,11 @@ class Answer:
         self.go_on(slot)
         self.drafted = self.accepted = 0
         self._lookup: Lookup | None = None
-        self._simple = not request.sampling.adjusts and not request.sampling.logprobs
+        chosen = request.sampling
+        self._simple = not (chosen.adjusts or chosen.logprobs or chosen.sure)
+        self._doubt = 0.0
+        """How much less likely than its beginning the answer is, in nats."""
+        self._open = ""
         self._logprobs: list[TokenLogprobs] = []
         self.first: float | None = None
         """When the first id was there."""
@@ -113,9 +124,12 @@ class Answer:
         if self._forced is not None:
             adjusted = self._forced.restrict(adjusted)
         token = draw(adjusted, sampling, self.uniform)
-        if sampling.logprobs:
+        if sampling.logprobs or sampling.sure:
             own, top = logprobs(logits, token, sampling.logprobs)
-            self._logprobs.append(TokenLogprobs(token, own, tuple(top)))
+            if sampling.logprobs:
+                self._logprobs.append(TokenLogprobs(token, own, tuple(top)))
+            if self._forced is None:
+                self._doubt -= own
         return token
 
     def take(self, token: int) -> tuple[str, str | None] | None:
@@ -123,6 +137,9 @@ class Answer:
         if self.first is None:
             self.first = time.perf_counter()
         self.prefilling = False
+        if self._is_unsure(token):
+            self._close(token)
+            return "stop", UNSURE
         self.ids.append(token)
         if self._lookup is not None:
             self._lookup.extend(token)
@@ -134,6 +151,7 @@ class Answer:
                 self._forced = None
         if token in self.request.prompt.ends:
             self._push(self._stream.flush())
+            self._release()
             return "end", None
         if piece := self._stream.push(token):
             self._push(piece)
@@ -146,7 +164,10 @@ class Answer:
 
     def finish(self, reason: str, rule: str | None) -> None:
         """Show what was held back and tell the handle."""
-        rest = self._stopper.finish() if reason in ("end", "length", "time") else ""
+        whole = reason in ("end", "length", "time")
+        if whole:
+            self._release()
+        rest = self._stopper.finish() if whole or rule == UNSURE else ""
         end = time.perf_counter()
         first = self.first or end
         completion = Completion(
@@ -171,8 +192,33 @@ class Answer:
             cut = min(self._hidden, len(text))
             self._hidden -= cut
             text = text[cut:]
+        if self.request.sampling.sure:
+            text = self._open + text
+            start = _OPEN.search(text).start()  # type: ignore[union-attr]  # it matches nothing too
+            text, self._open = text[:start], text[start:]
+        self._show(text)
+
+    def _show(self, text: str) -> None:
         if final := self._stopper.push(text):
             self.handle.emit(Piece(final))
+
+    def _is_unsure(self, token: int) -> bool:
+        sure = self.request.sampling.sure
+        if not sure or token in self.request.prompt.ends:
+            return False
+        return self._doubt > -math.log(sure)
+
+    def _close(self, token: int) -> None:
+        """End before a token: of what may be taken back a word stays that does not go on in it."""
+        goes_on = re.match(r"\w", self._stream.push(token)) is not None
+        self._open = "" if goes_on else self._open.rstrip()
+        self._logprobs = self._logprobs[:-1]  # what it would have been
+        self._release()
+
+    def _release(self) -> None:
+        text, self._open = self._open, ""
+        if text and self._stopper.reason is None:
+            self._show(text)
 
 
 def prompt_of(request: Request) -> list[int]:

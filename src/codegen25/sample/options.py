@@ -23,7 +23,9 @@ class Sampling:
     `top_k` keeps that many ids (0: all); `min_p` drops ids less likely than that share of the
     likeliest. `repetition_penalty` is CTRL's, over prompt and answer; `presence_penalty` and
     `frequency_penalty` are OpenAI's, over the answer. `logit_bias` adds to the logits of ids, and
-    `logprobs` is how many alternatives to report with a token.
+    `logprobs` is how many alternatives to report with a token. An answer ends before the token with
+    which all of it would be less likely than `sure` (0: never), and never inside a word then: what
+    is shown of a small model's guess is what it knows.
     """
 
     temperature: float = 0.0
@@ -36,6 +38,7 @@ class Sampling:
     frequency_penalty: float = 0.0
     logit_bias: tuple[tuple[int, float], ...] = ()
     logprobs: int = 0
+    sure: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 10):
@@ -48,6 +51,8 @@ class Sampling:
             raise UserError(f"top-k is {self.top_k}; it lies between 0 (all) and 2^31 - 1")
         if not 0 <= self.min_p <= 1:
             raise UserError(f"min-p is {self.min_p}; it lies between 0 and 1")
+        if not 0 <= self.sure <= 1:
+            raise UserError(f"sure is {self.sure}; it lies between 0 (say everything) and 1")
         if not 0 <= self.logprobs <= MAX_LOGPROBS:
             raise UserError(f"logprobs is {self.logprobs}; it lies between 0 and {MAX_LOGPROBS}")
         self._check_penalties()

@@ -36,6 +36,7 @@ def run(
     layout: str | None = None,
     trigger: str = "pauses",
     context: str = "block",
+    sure: float = 0.0,
 ) -> None:
     """Type every text once more and print what completions saved; rules in `replay`.
 
@@ -49,28 +50,28 @@ def run(
         raise UserError(f"context {context!r} is unknown; there are {', '.join(MODES)}")
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: at least 1 request a file")
-    if endpoint and layout:
-        raise UserError("--layout goes with a model; an --endpoint composes its prompts itself")
+    if endpoint and (layout or sure):
+        raise UserError("--layout and --sure go with a model; an --endpoint has its own ways")
     if endpoint:
         ask, name = of_endpoint(endpoint, None if model == DEFAULT else model, max_tokens)
         facts: dict[str, str | int] = {"model": f"{name} at {endpoint}"}
     else:
-        ask, facts = of_model(model, max_tokens, layout)
+        ask, facts = of_model(model, max_tokens, layout, sure)
     rows: list[tuple[str, Replay, Measures]] = []
     times: list[float] = []
-    sure: list[list[float | None]] = []
+    surety: list[list[float | None]] = []
     for each in texts:
         _progress(each.name, len(rows) + 1, len(texts))
         timed = Timed(ask)
         done = replay(each.text, timed, suffix(each.text, context), trigger=trigger, limit=limit)
         rows.append((each.name, done, measures([done], timed.milliseconds)))
         times += timed.milliseconds
-        sure.append(timed.confidences)
+        surety.append(timed.confidences)
     _progress("", 0, 0)
     total = measures([done for _, done, _ in rows], times)
     known = [
         (show, confidence)
-        for (_, done, _), each in zip(rows, sure, strict=True)
+        for (_, done, _), each in zip(rows, surety, strict=True)
         for show in done.shows
         if (confidence := each[show.request]) is not None
     ]
@@ -83,6 +84,7 @@ def run(
         "trigger": trigger,
         "context": context,
         "limit": limit,
+        "sure": sure or None,
         "files": {each.name: _digest(each.text) for each in texts},
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -90,7 +92,7 @@ def run(
     }
     if out is not None:
         intervals = _intervals([each.group for each in texts], [one for *_, one in rows])
-        _write(out, conditions, rows, total, intervals, [asdict(each) for each in points], sure)
+        _write(out, conditions, rows, total, intervals, [asdict(each) for each in points], surety)
     if as_json:
         by_file = {name: vars(one) for name, _, one in rows}
         made = {"total": vars(total), "by_file": by_file, "curve": [asdict(p) for p in points]}
@@ -115,6 +117,7 @@ def table(rows: Sequence[tuple[str, Measures]], total: Measures, conditions: dic
         "trigger",
         "context",
         "limit",
+        "sure",
         "threads",
         "machine",
         "date",
@@ -134,14 +137,14 @@ def table(rows: Sequence[tuple[str, Measures]], total: Measures, conditions: dic
 def _write(
     out: Path, conditions: dict[str, Any], rows: list[tuple[str, Replay, Measures]],
     total: Measures, intervals: Mapping[str, Rate], points: list[dict[str, Any]],
-    sure: list[list[float | None]],
+    surety: list[list[float | None]],
 ) -> None:  # fmt: skip
     """A run folder: conditions, what was shown where, scores."""
     out.mkdir(parents=True, exist_ok=True)
     shows = [
         {"file": name, "offset": show.offset, "shown": show.text, "accepted": show.accepted}
         | ({} if each[show.request] is None else {"confidence": each[show.request]})
-        for (name, done, _), each in zip(rows, sure, strict=True)
+        for (name, done, _), each in zip(rows, surety, strict=True)
         for show in done.shows
     ]
     metrics = {

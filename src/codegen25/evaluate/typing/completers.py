@@ -36,9 +36,11 @@ class OfEngine:
 
     confidence: float | None = None
 
-    def __init__(self, engine: Engine, max_tokens: int, layout: str | None) -> None:
+    def __init__(
+        self, engine: Engine, max_tokens: int, layout: str | None, sure: float = 0.0
+    ) -> None:
         self._engine, self._max_tokens, self._layout = engine, max_tokens, layout
-        self._sampling = Sampling(logprobs=1)
+        self._sampling = Sampling(logprobs=1, sure=sure)
 
     def __call__(self, prefix: str, suffix: str) -> str:
         answer = self._engine.infill(
@@ -50,7 +52,9 @@ class OfEngine:
         return answer.text
 
 
-def of_model(name: str, max_tokens: int, layout: str | None) -> tuple[Ask, dict[str, str | int]]:
+def of_model(
+    name: str, max_tokens: int, layout: str | None, sure: float = 0.0
+) -> tuple[Ask, dict[str, str | int]]:
     """A model's greedy completions as people get them, and what it is."""
     from codegen25.models import resolve
     from codegen25.sample.engine import Engine
@@ -58,7 +62,7 @@ def of_model(name: str, max_tokens: int, layout: str | None) -> tuple[Ask, dict[
     folder = resolve(name)
     engine = Engine.load(folder)
 
-    return OfEngine(engine, max_tokens, layout), {
+    return OfEngine(engine, max_tokens, layout, sure), {
         "model": folder.resolve().name,
         "parameters": engine.runner.config.parameters,
         "layout": layout or engine.form.layouts[0].value,

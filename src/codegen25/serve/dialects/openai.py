@@ -1,7 +1,7 @@
 """OpenAI's `/v1/completions`, with `suffix` honoured.
 
 Our own fields, which other clients leave out: `layout`, `single_line`, `session` (the keystrokes of
-an editor, who may tell at `/v1/events` what became of an answer), `top_k`, `min_p`,
+an editor, who may tell at `/v1/events` what became of an answer), `top_k`, `min_p`, `sure`,
 `repetition_penalty`; and in the answer `stop_reason`, `stop_rule` and `timings`.
 """
 

@@ -57,6 +57,7 @@ class CompletionBody(Shaped):
     session: bool = False
     top_k: f.TopK = 0
     min_p: f.MinP = 0.0
+    sure: f.MinP = 0.0
     repetition_penalty: f.Repetition = 1.0
     language: Annotated[str, Field(max_length=40)] = "python"
 
@@ -87,7 +88,7 @@ def ask_of(body: CompletionBody, prompt: str | list[int], owner: str) -> Ask:
     sampling = Sampling(
         temperature=_or(body.temperature, 1.0), top_p=_or(body.top_p, 1.0),
         seed=_seed(body), top_k=max(0, body.top_k), min_p=body.min_p,
-        repetition_penalty=body.repetition_penalty,
+        sure=body.sure, repetition_penalty=body.repetition_penalty,
         presence_penalty=_or(body.presence_penalty, 0.0),
         frequency_penalty=_or(body.frequency_penalty, 0.0),
         logit_bias=f.bias_of(body.logit_bias),

@@ -15,6 +15,7 @@ from codegen25.errors import UserError
 from codegen25.sample.options import Sampling
 from codegen25.sample.request import Request
 from codegen25.sample.sampling import COLD
+from codegen25.serve.refusals import UnsupportedError
 
 EVENT_FIELDS = ("content", "tokens", "stop", "stop_type", "tokens_predicted", "timings",
                 "completion_probabilities")  # fmt: skip
@@ -51,6 +52,8 @@ def body(
 
 def sampling_fields(sampling: Sampling, key: str) -> dict[str, Any]:
     """How to draw, in our order: penalties, then temperature, top-k, top-p, min-p."""
+    if sampling.sure:
+        raise UnsupportedError("llama.cpp can't end an answer where it is unsure; leave sure out")
     greedy = sampling.temperature < COLD
     steps = ["penalties"] if sampling.adjusts else []
     steps.append("temperature")

@@ -16,6 +16,7 @@ from pygls.lsp.server import LanguageServer
 from codegen25 import __version__
 from codegen25.errors import UserError
 from codegen25.sample.engine import Engine
+from codegen25.sample.options import Sampling
 from codegen25.sample.session import Options
 from codegen25.serve.lsp.asking import Asking
 from codegen25.serve.lsp.items import Place, shown
@@ -106,7 +107,10 @@ class Server(LanguageServer):
             return None
         try:
             if document.asking is None:
-                options = Options(self.settings.max_tokens, language=document.language)
+                options = Options(
+                    self.settings.max_tokens, Sampling(sure=self.settings.sure),
+                    language=document.language,
+                )  # fmt: skip
                 document.asking = Asking(self.engine, options)
             return await self._answer(uri, document, document.asking, place, automatic)
         except UserError as error:
