@@ -57,6 +57,7 @@ def _humaneval() -> list[Published]:
         ("GPT-Neo", "125M", (0.75, 1.88, 2.97), "unverified", codex, ""),
         ("TinyCodeLM base", "150M", (6.1,), "secondary", "its model card", "greedy"),
         ("PolyCoder", "160M", (2.13, 3.35, 4.88), "secondary", space, ""),
+        ("TinyStarCoderPy", "164M", (7.84,), "secondary", "its model card", ""),
         ("Codex", "300M", (13.17, 20.37, 36.27), "secondary", space, ""),
         ("SmallCoder", "303M", (27.4,), "secondary", "its model card, unreviewed", ""),
         ("CodeGen-Mono", "350M", (12.76, 23.11, 35.19), "secondary", space, ""),

@@ -129,7 +129,8 @@ def conditions(run: Run) -> str:
     said = [f"{run.scores['tasks']} tasks"] if "tasks" in run.scores else []
     for name, shown in (
         ("n", "n = {}"), ("temperatures", "T {}"), ("max_tokens", "at most {} tokens"),
-        ("layout", "{} layout"), ("truncation", "cut: {}"), ("isolation", "isolation: {}"),
+        ("layout", "{} layout"), ("truncation", "cut: {}"), ("weights", "{} weights"),
+        ("sure", "sure {}"), ("isolation", "isolation: {}"),
         ("trigger", "asked at {}"), ("context", "after the cursor: {}"), ("date", "{}"),
     ):  # fmt: skip
         value = given.get(name)
