@@ -36,6 +36,7 @@ STAGES = {
 """Each model's training runs, in their order."""
 INFILL = "HumanEval-SingleLineInfilling.jsonl.gz"
 PROBLEMS = "HumanEval.jsonl.gz"
+OF_PROBLEMS = ("humaneval", "by-instruction")
 FEW = 20
 """Samples of a problem for the model that is no end in itself."""
 PASSED, BITS = "pass_at_1", "heldout_bits_per_byte"
@@ -53,11 +54,21 @@ class Asked:
     samples: int
     limit: int | None
 
+    def count(self, model: str) -> int:
+        """Samples of each of HumanEval's problems."""
+        return min(self.samples, FEW) if model == "multi" else self.samples
+
+    def folder(self, model: str, name: str) -> Path:
+        """Where a run is kept: of what is asked otherwise it is another."""
+        parts = [model, name]
+        parts += [f"n{self.count(model)}"] if name in OF_PROBLEMS else []
+        parts += [f"first-{self.limit}"] if self.limit is not None else []
+        return self.out / "-".join(parts)
+
     def evaluations(self, model: str) -> dict[str, list[str]]:
         """What a model is asked, by the name of the run's folder: the arguments of `eval`."""
         limit = [] if self.limit is None else ["--limit", str(self.limit)]
-        count = FEW if model == "multi" else self.samples
-        several = ["-n", str(min(count, self.samples)), "--temperatures", "0.2,0.8"]
+        several = ["-n", str(self.count(model)), "--temperatures", "0.2,0.8"]
         several += ["--weights", "int8", *limit]
         problems = ["humaneval", "--data", str(self.humaneval / PROBLEMS), *several]
         infill = ["infill", "--data", str(self.humaneval / INFILL), "--weights", "int8", *limit]
@@ -75,9 +86,10 @@ def scored(asked: Asked) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for model in STAGES:
         for name, arguments in asked.evaluations(model).items():
-            out = asked.out / f"{model}-{name}"
+            out, folder = asked.folder(model, name), resolve(f"{NAME}-{model}")
             if not (out / "scores.json").exists():
-                _eval([*arguments, "--model", str(resolve(f"{NAME}-{model}")), "--out", str(out)])
+                _eval([*arguments, "--model", str(folder), "--out", str(out)])
+            card.require_of(folder, out)
             found.setdefault(model, []).append(out)
     return found
 
@@ -150,7 +162,12 @@ def main(given: Sequence[str] | None = None) -> None:
     )
     try:
         runs = [asked.runs / name for name in STAGES["mono"]]
-        stages(runs)  # what is wrong with them is said before hours of work
+        if options.limit is not None and "figure" in options.only:
+            raise UserError("--limit goes with --only tables or cards: logs keep what is noted")
+        for model, names in STAGES.items() if "cards" in options.only else ():
+            stages([asked.runs / name for name in names])  # faults are said before hours of work
+            card.require_marks(resolve(f"{NAME}-{model}") / card.CARD)
+        stages(runs)
         found = scored(asked) if {"tables", "cards"} & set(options.only) else {}
         if "figure" in options.only:
             passed(runs, asked)

@@ -287,7 +287,7 @@ def run(name: str, seeds: int | None, asked: Asked, page: Path) -> None:
             found[arm].append(measured(experiment, arm, seed, asked))
     text = f"{experiment.question}\n\n{table(experiment, found)}\n\n{conditions(asked, found)}"
     print(f"\n{text}\n", flush=True)
-    whole = inserted(page.read_text(encoding="utf-8"), name, text)
+    whole = inserted(page.read_text(encoding="utf-8"), name, text, page)
     staging = page.with_name(f".{page.name}.new")
     staging.write_text(whole, encoding="utf-8")
     staging.replace(page)

@@ -42,10 +42,17 @@ def split(folder: Path) -> tuple[list[Path], list[Path]]:
     files = sorted(path for path in folder.rglob("*.py") if path.stat().st_size)
     names = {path: path.relative_to(folder).as_posix() for path in files}
     measured = [path for path in files if sha256(names[path].encode()).digest()[0] < MEASURED]
-    adapted = [path for path in files if path not in set(measured)]
+    adapted = sorted(set(files) - set(measured))
     if not measured or not adapted:
         raise UserError(f"{folder}: {len(files)} Python files are too few to be split")
     return adapted, measured
+
+
+def _sum(path: Path) -> str:
+    try:
+        return sha256(path.read_text(encoding="utf-8").encode()).hexdigest()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: no UTF-8 text (byte {error.start})") from error
 
 
 def copied(files: Sequence[Path], folder: Path, to: Path) -> Path:
@@ -107,7 +114,7 @@ def table(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 def _share(found: Mapping[str, float]) -> str:
     said = f"{100 * found['value']:.2f} %"
     return said + (
-        f" [{100 * found['low']:.2f}, {100 * found['high']:.2f}]" if found.get("low") else ""
+        f" [{100 * found['low']:.2f}, {100 * found['high']:.2f}]" if "low" in found else ""
     )
 
 
@@ -128,7 +135,13 @@ def main(given: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(given)
     try:
         learned, rest = split(asked.folder)
-        note, wanted = asked.out / "asked.json", [str(asked.folder.resolve()), *asked.given]
+        note = asked.out / "asked.json"
+        wanted = [
+            str(asked.folder.resolve()),
+            asked.limit,
+            *asked.given,
+            *map(_sum, learned + rest),
+        ]
         if note.exists() and json.loads(note.read_text()) != wanted:
             raise UserError(f"{asked.out} holds another run; give another --out")
         recipe = recipes.load(recipes.find(PERSONAL), NOWHERE | settings.pairs(asked.given))

@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         plot = drawn(runs, law, given.page.with_name("scaling"))[0]
         text = text_of(runs, law, plot.name)
         print(f"\n{text}\n")
-        page = inserted(given.page.read_text(encoding="utf-8"), "size", text)
+        page = inserted(given.page.read_text(encoding="utf-8"), "size", text, given.page)
         given.page.write_text(page, encoding="utf-8")
     except UserError as error:
         sys.exit(f"scaling: {error}")

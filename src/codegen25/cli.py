@@ -548,6 +548,8 @@ def eval_typing(
 
     if (corpus is None) == (not files):
         raise UserError("name files to type, or a --corpus whose held-out files are typed")
+    if each is not None and (corpus is None or each < 1):
+        raise UserError(f"--each {each}: at least 1, and only with --corpus")
     found = texts.of_corpus(corpus, each) if corpus else texts.of_files(files or [])
     command.run(
         found, model, endpoint, out, max_tokens, limit, as_json, layout, trigger, context, sure

@@ -265,7 +265,8 @@ def draw_spans(text: str, rng: Random, corruption: Corruption, most: int) -> lis
         if start >= n - 1:
             return []
         far = n - 1 - start
-        length = rng.randint(1, far) if start == 0 else round(_log_uniform(rng, 1, far))
+        anchored = kind >= corruption.document_start
+        length = round(_log_uniform(rng, 1, far)) if anchored else rng.randint(1, far)
         return [(start, _stop(text, start, start + length, rng, corruption))]
     wanted = rng.uniform(*corruption.mask_ratio) * n
     spans: list[Span] = []

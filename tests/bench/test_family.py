@@ -11,6 +11,7 @@ from codegen25.directory import FACTS
 from codegen25.evaluate import curve
 from codegen25.train import recipe as recipes
 from codegen25.train.loop import Trainer
+from conftest import Run
 
 family = script("family")
 
@@ -49,8 +50,9 @@ def answered(asked: list[Sequence[str]], arguments: Sequence[str]) -> None:
 
 
 def test_tables_figure_and_cards_once(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     asked: list[Sequence[str]] = []
     monkeypatch.setattr(family, "_eval", lambda arguments: answered(asked, arguments))
     (tmp_path / "docs").mkdir()
@@ -63,6 +65,8 @@ def test_tables_figure_and_cards_once(
     checkpoints = len(list(runs.glob("m*/checkpoints/step-*")))
     assert checkpoints >= 3 and verbs.count("infill") == 2 + checkpoints
     assert sum("--instruct" in each for each in asked) == 1
+    for arguments in asked:  # the command line knows them
+        assert run("eval", *arguments, "--help")[0] == 0
     drawn = (tmp_path / "docs/family.svg").read_text()
     assert "<svg" in drawn and (tmp_path / "docs/family.png").stat().st_size > 10_000
     for names in family.STAGES.values():
@@ -72,6 +76,32 @@ def test_tables_figure_and_cards_once(
     count = len(asked)
     family.main([*command, "--only", "tables"])
     assert len(asked) == count and capsys.readouterr().out == said
+
+
+def test_a_trial_is_kept_apart_and_notes_nothing(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Sequence[str]] = []
+    monkeypatch.setattr(family, "_eval", lambda arguments: answered(asked, arguments))
+    command = [f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out")]
+    family.main([*command, "--limit", "2", "--only", "tables"])
+    count = len(asked)
+    family.main([*command, "--only", "tables"])
+    assert len(asked) == 2 * count
+    with pytest.raises(SystemExit, match="--limit goes with"):
+        family.main([*command, "--limit", "2"])
+
+
+def test_scores_of_other_weights_are_not_shown(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Sequence[str]] = []
+    monkeypatch.setattr(family, "_eval", lambda arguments: answered(asked, arguments))
+    command = [f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out")]
+    family.main([*command, "--only", "tables"])
+    (tmp_path / "out/mono-single-line/run.json").write_text(json.dumps({"weights_sha256": "no"}))
+    with pytest.raises(SystemExit, match="scores of other weights"):
+        family.main([*command, "--only", "tables"])
 
 
 def test_a_stage_that_is_missing_is_named(runs: Path, tmp_path: Path) -> None:

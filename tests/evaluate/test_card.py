@@ -11,6 +11,7 @@ import pytest
 from codegen25.errors import UserError
 from codegen25.evaluate import card
 from codegen25.evaluate.generate import weights_sha256
+from codegen25.models import resolve
 from codegen25.train import recipe as recipes
 from codegen25.train.lineage import stages
 from codegen25.train.loop import Trainer
@@ -71,7 +72,7 @@ def test_what_people_wrote_stays(runs: list[Path]) -> None:
     before = path.read_text()
     assert card.run(runs[1], runs, []).read_text() == before
     path.write_text("# no marks\n")
-    with pytest.raises(UserError, match="card"):
+    with pytest.raises(UserError, match=r"README\.md has no <!-- card -->"):
         card.run(runs[1], runs, [])
     assert path.read_text() == "# no marks\n"
 
@@ -107,6 +108,25 @@ def test_facts_of_an_older_release_are_named(runs: list[Path]) -> None:
     path.write_text(json.dumps(facts))
     with pytest.raises(UserError, match=r"training\.json: no flops; an older release"):
         stages(runs[:1])
+
+
+def test_the_shipped_model_s_facts_are_whole_or_named() -> None:
+    """They are older than what a card needs."""
+    with pytest.raises(UserError, match=r"no recipe\.\w+"):
+        stages([resolve("codegen25-4m-mono")])
+
+
+def test_a_file_of_pairs_is_the_data_then(runs: list[Path]) -> None:
+    path = runs[1] / "training.json"
+    facts = json.loads(path.read_text())
+    facts["recipe"]["pairs"], facts["data_sha256"]["pairs"] = "mine/asked.jsonl", "ab" * 32
+    path.write_text(json.dumps(facts))
+    [data, *_] = cells(card.run(runs[1], runs, []).read_text(), "2")
+    assert data[1] == f"asked.jsonl, {'ab' * 6}" and not any(data[2:])
+
+
+def test_where_the_first_stage_began_is_said(runs: list[Path]) -> None:
+    assert "Stage 1 began with the weights of first." in card.run(runs[1], runs[1:], []).read_text()
 
 
 def test_a_corpus_that_changed_is_named_by_its_hash_alone(runs: list[Path], tmp_path: Path) -> None:

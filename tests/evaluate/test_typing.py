@@ -312,6 +312,9 @@ def test_the_held_out_files_of_a_corpus_are_typed(
     assert code == 0 and texts[0].group in said
     code, _, error = run("eval", "typing", "--model", model_dir)
     assert code == 2 and "name files" in error
+    for wrong in (["a.py", "--each", 1], ["--corpus", corpus, "--each", 0]):
+        code, _, error = run("eval", "typing", *wrong)
+        assert code == 2 and "--each" in error
 
 
 def test_shares_of_several_groups_have_intervals() -> None:
@@ -321,6 +324,9 @@ def test_shares_of_several_groups_have_intervals() -> None:
     assert found["completed"].value == pytest.approx(total.completed)
     assert found["completed"].low < found["completed"].value < found["completed"].high
     assert command._intervals(["a", "a"], rows) == {}
+    nothing = measures([Replay((), (), 0)], [])
+    assert command._intervals(["a", "b", "c"], [*rows, nothing]) == found
+    assert command._intervals(["a", "c"], [rows[0], nothing]) == {}
 
 
 def test_an_empty_replay_measures_nothing() -> None:

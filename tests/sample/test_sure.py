@@ -10,11 +10,12 @@ import pytest
 
 from codegen25.errors import UserError
 from codegen25.models import DEFAULT, resolve
-from codegen25.sample.answer import UNSURE
+from codegen25.sample.answer import UNSURE, Answer
 from codegen25.sample.engine import Engine
 from codegen25.sample.options import Sampling
 from codegen25.sample.request import Completion, Request
-from codegen25.sample.stopping import Stops
+from codegen25.sample.session import Options, Session
+from codegen25.sample.stopping import Stopper, Stops
 
 PLACES = [
     ("def area(width, height):\n    return ", "\n"),
@@ -57,9 +58,48 @@ def test_it_is_the_likely_beginning(engine: Engine, place: int, sure: float) -> 
     assert (part.stop_reason, part.rule, part.tokens) == ("stop", UNSURE, kept)
     likely = engine.tokenizer.decode([each.id for each in whole.logprobs[:kept]])
     following = engine.tokenizer.decode([whole.logprobs[kept].id])
-    assert likely.startswith(part.text) and re.fullmatch(r"\s*\w*\s*", likely[len(part.text) :])
-    dropped = likely[len(part.text) :].strip()
-    assert bool(dropped) <= bool(re.match(r"\w", following))  # a word goes only if it goes on
+    goes_on = re.match(r"\w", following) is not None
+    settled = re.sub(r"\w+$", "", likely) if goes_on else likely
+    assert part.text == settled.rstrip()
+
+
+@pytest.mark.parametrize("place", range(len(PLACES)))
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+@pytest.mark.parametrize("stops", [Stops(), Stops(("\n",)), Stops(("e",)), Stops.editor()])
+def test_the_least_bound_changes_nothing(
+    engine: Engine, place: int, temperature: float, stops: Stops
+) -> None:
+    prefix, suffix = PLACES[place]
+    found = []
+    for sure in (0.0, 1e-300):
+        prompt = engine.prompt(prefix, suffix, max_tokens=16)
+        sampling = Sampling(temperature, sure=sure)
+        request = Request(prompt, 16, sampling, prefix=prefix, suffix=suffix, stops=stops)
+        done = engine.wait(engine.submit(request))
+        found.append((done.text, done.stop_reason, done.rule, done.tokens))
+    assert found[0] == found[1]
+
+
+def test_a_word_that_is_typed_is_no_doubt(engine: Engine) -> None:
+    """Healing forces what was typed of a token; only what goes beyond it is weighed."""
+    session = Session(engine, Options(16, Sampling(sure=0.3)))
+    whole = Session(engine, Options(16, Sampling()))
+    text = "import os\n\n\nclass Shelf:\n    def __init__(self, items):\n        self.it"
+    for end in range(len(text) - 12, len(text) + 1):
+        part, full = (each.suggest(text[:end], "\n") for each in (session, whole))
+        assert full.text.startswith(part.text)
+    assert Session(engine, Options(16, Sampling(sure=1.0))).suggest(text, "\n").text == ""
+
+
+def test_half_a_character_goes_on() -> None:
+    answer = Answer.__new__(Answer)
+    for open_, refused, shown in (
+        (" caf", "", ""), (" caf", "é", ""), (" caf", "(", " caf"), (" = x ", "if", " = x"),
+        (" x\n    ", "y", " x"), ("", "", ""),
+    ):  # fmt: skip
+        answer._open, answer._refused = open_, refused
+        answer._stopper = Stopper(Stops(), "", "", "python")
+        assert answer._rest("stop", UNSURE) == shown
 
 
 def test_surer_is_shorter(engine: Engine) -> None:

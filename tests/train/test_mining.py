@@ -50,11 +50,16 @@ AREA = "def area(width, height):\n    product = width * height\n    return produ
 
 COMMENTED = """
 def total(rows):
+    # Begin with nothing at all.
     result = 0
+    text = '''Say it:
+    # This is no comment but a line of text.
+    '''
     # Sum up what is positive,
     # whatever its kind.
     for row in rows:
         if row > 0:
+
             result += row
     # TODO: something else that has to be done.
     result += 0
@@ -103,12 +108,15 @@ def test_functions_are_asked_for_in_several_ways() -> None:
 
 
 def test_a_block_is_asked_for_by_the_comment_above_it() -> None:
-    (turn,) = of_text(COMMENTED, ("comments",))
+    first, turn = of_text(COMMENTED, ("comments",))
     said = f"{CONTINUE} Sum up what is positive, whatever its kind."
-    assert turn.prompt == question(said, "def total(rows):\n    result = 0")
+    before = COMMENTED[1:].partition("    # Sum up")[0]
+    assert turn.prompt == question(said, before.rstrip())
     assert turn.response == (
-        "    for row in rows:\n        if row > 0:\n            result += row\n"
+        "    for row in rows:\n        if row > 0:\n\n            result += row\n"
     )
+    assert "Begin with nothing at all." in first.prompt
+    assert first.response.startswith("    result = 0\n    text = ")
 
 
 def test_lines_are_counted_as_python_counts_them() -> None:
@@ -141,13 +149,30 @@ def test_what_stands_twice_is_asked_once(tmp_path: Path) -> None:
     assert len(mined(corpus(tmp_path, *documents), ("docstrings",))) == 1
 
 
+def test_decorators_belong_to_what_they_decorate() -> None:
+    text = (
+        'def counted(function):\n    """Return a function that counts its calls."""\n'
+        "    @functools.wraps(function)\n    def wrapper():\n        wrapper.count += 1\n"
+        "        return function()\n    wrapper.count = 0\n    return wrapper\n"
+    )
+    (turn,) = of_text(text, ("docstrings",))
+    assert "@functools.wraps" in turn.response and ast.parse(turn.response)
+
+
 @pytest.mark.parametrize(
     ("given", "kinds"),
     [("docstrings", ("docstrings",)), ("comments, commits", ("comments", "commits")),
-     ("pairs.jsonl", ()), ("docstrings,pairs.jsonl", ()), ("", ())],
+     ("pairs.jsonl", ()), ("docstring", ()), ("", ())],
 )  # fmt: skip
 def test_kinds_by_their_names(given: str, kinds: Sequence[str]) -> None:
     assert named(given) == kinds
+
+
+def test_a_kind_that_is_unknown_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="pairs: comment is none of docstrings, comments, commits"):
+        named("docstrings, comment")
+    with pytest.raises(UserError, match="or some of docstrings"):
+        pairs.of("docstring", corpus(tmp_path, Document("x = 1\n", "a.py", "r")))
 
 
 def test_a_corpus_without_any_is_named(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ NGRAM = 10
 LEAST_NODES = 20
 """Size of a function that counts as a copy where people write; see `nodes`."""
 SHIPPED = "humaneval.fingerprints.bin"
-_FORMAT = "codegen25 fingerprints 3"
+_FORMAT = "codegen25 fingerprints 4"
 
 
 @dataclass(frozen=True)

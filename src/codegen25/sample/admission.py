@@ -198,8 +198,11 @@ class Admission:
             else:
                 prompt = len(handle.request.prompt.ids)
                 ended = Completion("", reason, 0, prompt, 0.0, 0.0)
-                handle.emit(Piece("", ended))
-                handle.finish(ended)
+                try:
+                    handle.emit(Piece("", ended))
+                    handle.finish(ended)
+                except Exception as error:  # a callback's fault is its own request's
+                    handle.finish(None, error)
 
     def _fail(self, answers: Iterable[Answer], error: Exception) -> None:
         """What is left of some answers ends with an error, and their slots go."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from functools import cached_property
 
@@ -20,8 +19,6 @@ from codegen25.tokenizer import Tokenizer
 
 UNSURE = "unsure"
 """The rule that ended an answer before a token; see `Sampling.sure`."""
-_OPEN = re.compile(r"\s*\w*\s*$")
-"""What may be taken back: a word that may go on, and the blanks around it."""
 
 
 class Answer:
@@ -59,7 +56,8 @@ class Answer:
         self._simple = not (chosen.adjusts or chosen.logprobs or chosen.sure)
         self._doubt = 0.0
         """How much less likely than its beginning the answer is, in nats."""
-        self._open = ""
+        self._open, self._refused = "", ""
+        """Text that may be taken back, and what would have followed it."""
         self._logprobs: list[TokenLogprobs] = []
         self.first: float | None = None
         """When the first id was there."""
@@ -128,8 +126,9 @@ class Answer:
             own, top = logprobs(logits, token, sampling.logprobs)
             if sampling.logprobs:
                 self._logprobs.append(TokenLogprobs(token, own, tuple(top)))
-            if self._forced is None:
-                self._doubt -= own
+            if self._forced is not None:  # only what was a choice is a doubt
+                own, _ = logprobs(adjusted, token, 0)
+            self._doubt -= own
         return token
 
     def take(self, token: int) -> tuple[str, str | None] | None:
@@ -138,7 +137,8 @@ class Answer:
             self.first = time.perf_counter()
         self.prefilling = False
         if self._is_unsure(token):
-            self._close(token)
+            self._refused = self._stream.push(token)
+            self._logprobs = self._logprobs[:-1]  # what it would have been
             return "stop", UNSURE
         self.ids.append(token)
         if self._lookup is not None:
@@ -151,7 +151,6 @@ class Answer:
                 self._forced = None
         if token in self.request.prompt.ends:
             self._push(self._stream.flush())
-            self._release()
             return "end", None
         if piece := self._stream.push(token):
             self._push(piece)
@@ -164,10 +163,7 @@ class Answer:
 
     def finish(self, reason: str, rule: str | None) -> None:
         """Show what was held back and tell the handle."""
-        whole = reason in ("end", "length", "time")
-        if whole:
-            self._release()
-        rest = self._stopper.finish() if whole or rule == UNSURE else ""
+        rest = self._rest(reason, rule)
         end = time.perf_counter()
         first = self.first or end
         completion = Completion(
@@ -192,15 +188,29 @@ class Answer:
             cut = min(self._hidden, len(text))
             self._hidden -= cut
             text = text[cut:]
-        if self.request.sampling.sure:
-            text = self._open + text
-            start = _OPEN.search(text).start()  # type: ignore[union-attr]  # it matches nothing too
-            text, self._open = text[:start], text[start:]
-        self._show(text)
-
-    def _show(self, text: str) -> None:
-        if final := self._stopper.push(text):
+        if final := self._settled(self._stopper.push(text)):
             self.handle.emit(Piece(final))
+
+    def _settled(self, final: str) -> str:
+        """Of text that is final what is shown at once; where the answer may yet end before a token,
+        a word that may go on and the blanks around it wait."""
+        if not self.request.sampling.sure:
+            return final
+        text = self._open + final
+        at = len(_before_word(text.rstrip()).rstrip())
+        self._open = text[at:]
+        return text[:at]
+
+    def _rest(self, reason: str, rule: str | None) -> str:
+        """What was held back, as far as it is shown at the end."""
+        if reason == "cancelled":
+            return ""
+        kept = reason in ("end", "length", "time") or rule == UNSURE
+        rest = self._open + (self._stopper.finish() if kept else "")
+        if rule != UNSURE:
+            return rest
+        goes_on = not self._refused or _in_word(self._refused[0])  # it may be half a character
+        return (_before_word(rest) if goes_on else rest).rstrip()
 
     def _is_unsure(self, token: int) -> bool:
         sure = self.request.sampling.sure
@@ -208,17 +218,17 @@ class Answer:
             return False
         return self._doubt > -math.log(sure)
 
-    def _close(self, token: int) -> None:
-        """End before a token: of what may be taken back a word stays that does not go on in it."""
-        goes_on = re.match(r"\w", self._stream.push(token)) is not None
-        self._open = "" if goes_on else self._open.rstrip()
-        self._logprobs = self._logprobs[:-1]  # what it would have been
-        self._release()
 
-    def _release(self) -> None:
-        text, self._open = self._open, ""
-        if text and self._stopper.reason is None:
-            self._show(text)
+def _in_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def _before_word(text: str) -> str:
+    """A text without the word that it ends in."""
+    end = len(text)
+    while end and _in_word(text[end - 1]):
+        end -= 1
+    return text[:end]
 
 
 def prompt_of(request: Request) -> list[int]:

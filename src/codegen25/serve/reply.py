@@ -39,9 +39,11 @@ async def while_there(receive: Receive, work: Awaitable[T]) -> T:
         return task.result()
     finally:
         watch.cancel()
+        task.cancel()
         if not task.done():
-            task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        elif not task.cancelled():
+            task.exception()  # asyncio would log it, unless somebody has looked
 
 
 async def _left(receive: Receive) -> None:

@@ -19,6 +19,7 @@ REPORT = "report.json"
 NEEDED = (
     "recipe", "step", "tokens", "epochs", "seconds", "flops", "corpus_sha256", "corpus_bytes",
 )  # fmt: skip
+OF_RECIPE = ("name", "init", "corpus", "pairs", "batch", "shape", "objective", "corruption")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,10 @@ class Stage:
 
 
 def stages(folders: Sequence[Path]) -> list[Stage]:
-    """The runs in their order; a UserError where one did not start from the one before."""
+    """The runs in their order; a UserError where one did not start from the one before.
+
+    What the first one started from, if anything, its recipe's `init` says.
+    """
     for before, after in pairwise(folders):
         started = _facts(after).get("init_sha256")
         if not started or started != init_sha256(before):
@@ -71,6 +75,8 @@ def stages(folders: Sequence[Path]) -> list[Stage]:
 
 def _facts(folder: Path) -> dict[str, Any]:
     found = read_json(folder / FACTS)
-    if missing := [name for name in NEEDED if name not in found]:
+    missing = [name for name in NEEDED if name not in found]
+    missing += [f"recipe.{name}" for name in OF_RECIPE if name not in found.get("recipe", {})]
+    if missing:
         raise UserError(f"{folder / FACTS}: no {', '.join(missing)}; an older release wrote it")
     return found

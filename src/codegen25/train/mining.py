@@ -10,20 +10,20 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 
 from codegen25.data.records.layout import COMMIT_AFTER, COMMIT_BEFORE, COMMIT_MSG
 from codegen25.data.shards import TextShard
 from codegen25.data.syntax import lines_of, parse
+from codegen25.errors import UserError
 from codegen25.instruct import question
 from codegen25.train.turns import Turn
 
 KINDS = ("docstrings", "comments", "commits")
 PROBLEMS = (
     "Create a Python script for this problem:", "Complete this Python function:",
-    "Write the body of this function:",
+    "Implement this function:",
 )  # fmt: skip
 """What stands before a function's head and docstring that are to be completed."""
 WITH_DOCSTRING = 0.4
@@ -37,6 +37,8 @@ SAID, SOURCE, BLOCK, FILE = (20, 400), (60, 1500), (15, 500), 1500
 def named(pairs: str) -> tuple[str, ...]:
     """The kinds that a recipe's `pairs` lists; none where it names a file."""
     kinds = tuple(part.strip() for part in pairs.split(","))
+    if set(kinds) & set(KINDS) and (unknown := set(kinds) - set(KINDS)):
+        raise UserError(f"pairs: {', '.join(sorted(unknown))} is none of {', '.join(KINDS)}")
     return kinds if set(kinds) <= set(KINDS) else ()
 
 
@@ -77,7 +79,7 @@ def _by_docstring(node: ast.FunctionDef, lines: Sequence[str]) -> Iterator[Turn]
     said = re.split(r"\n\s*\n", docstring)[0].replace("\n", " ").strip()
     if not _fits(said, SAID):
         return
-    first, told, body = (line - 1 for line in (node.lineno, *(n.lineno for n in node.body[:2])))
+    first, told, body = node.lineno - 1, node.body[0].lineno - 1, _first(node.body[1])
     head, rest = "".join(lines[first:told]), "".join(lines[body : node.end_lineno])
     if not _fits(head + rest, SOURCE) or not head.rstrip().endswith(":") or not parse(head + rest):
         return
@@ -97,22 +99,41 @@ def _by_docstring(node: ast.FunctionDef, lines: Sequence[str]) -> Iterator[Turn]
 def _by_comments(node: ast.FunctionDef, lines: Sequence[str]) -> Iterator[Turn]:
     """Each block under a comment that says what it does, asked for with what stands before it."""
     first, end = node.lineno - 1, node.end_lineno or 0
-    at = node.body[0].lineno - 1
+    statements = {_first(each): each.end_lineno or 0 for each in ast.walk(node)
+                  if isinstance(each, ast.stmt)}  # fmt: skip
+    inside = {
+        line
+        for each in ast.walk(node)
+        if isinstance(each, ast.Constant | ast.JoinedStr)
+        for line in range(each.lineno, each.end_lineno or 0)  # of a string of several lines
+    }
+    at = node.lineno
     while at < end:
-        said = list(takewhile(_is_comment, lines[at:end]))
+        said = [] if at in inside else list(takewhile(_is_comment, lines[at:end]))
         below = at + len(said)
-        if said:
-            block = list(takewhile(_goes_on(said[0]), lines[below:end]))
-            comment = " ".join(line.strip().lstrip("#").strip() for line in said)
-            before, code = "".join(lines[first:at]), "".join(block)
-            fitting = _fits(comment, SAID) and _fits(code, BLOCK) and len(before) <= SOURCE[1]
-            if fitting and _says_something(comment) and parse(textwrap.dedent(code)):
-                yield Turn(question(f"{CONTINUE} {comment}", before.rstrip()), code)
+        block = below
+        while said and (after := statements.get(block)) is not None:  # to a blank line, or another
+            block = after
+        comment = " ".join(line.strip().lstrip("#").strip() for line in said)
+        before, code = "".join(lines[first:at]), "".join(lines[below:block])
+        fitting = _fits(comment, SAID) and _fits(code, BLOCK) and len(before) <= SOURCE[1]
+        if fitting and _says_something(comment) and _indent(said[0]) == _indent(code):
+            yield Turn(question(f"{CONTINUE} {comment}", before.rstrip()), code)
         at = max(at + 1, below)
 
 
+def _first(statement: ast.stmt) -> int:
+    """The line that a statement begins in, from 0; a decorator's, where it has any."""
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(each.lineno for each in decorators)]) - 1
+
+
+def _indent(text: str) -> int:
+    return len(text) - len(text.lstrip(" \t"))
+
+
 def of_commit(raw: bytes, marks: dict[str, int]) -> Turn | None:
-    """The file after a change, asked for with the file before it and what the commit says."""
+    """What a change made of a piece of a file, asked for with that and what the commit says."""
     if not {COMMIT_BEFORE, COMMIT_AFTER} <= marks.keys():
         return None
     start, told, after = marks[COMMIT_BEFORE], marks[COMMIT_MSG], marks[COMMIT_AFTER]
@@ -126,17 +147,6 @@ def of_commit(raw: bytes, marks: dict[str, int]) -> Turn | None:
 
 def _is_comment(line: str) -> bool:
     return line.lstrip().startswith("# ")
-
-
-def _goes_on(comment: str) -> Callable[[str], bool]:
-    """Whether a line belongs to the block under a comment."""
-    indent = len(comment) - len(comment.lstrip())
-
-    def goes_on(line: str) -> bool:
-        deep = len(line) - len(line.lstrip())
-        return bool(line.strip()) and deep >= indent and not (deep == indent and _is_comment(line))
-
-    return goes_on
 
 
 def _says_something(comment: str) -> bool:

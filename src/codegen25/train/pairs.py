@@ -20,7 +20,7 @@ from codegen25.errors import UserError
 from codegen25.infill import END_OF_TEXT
 from codegen25.instruct import question
 from codegen25.tokenizer import Tokenizer
-from codegen25.train.mining import mined, named
+from codegen25.train.mining import KINDS, mined, named
 from codegen25.train.objective import IGNORE
 from codegen25.train.turns import Conversation, Turn
 
@@ -37,7 +37,8 @@ def read(path: Path) -> list[Conversation]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as pairs ({error})") from error
+        what = f"{path}: cannot be read as pairs ({error}); pairs is a jsonl file, or some of"
+        raise UserError(f"{what} {', '.join(KINDS)}") from error
     found = []
     for number, line in enumerate(lines, 1):
         if line.strip():

@@ -18,7 +18,6 @@ CARD = "README.md"
 MARK = "card"
 NEW = """\
 ---
-license: apache-2.0
 language: [code]
 pipeline_tag: text-generation
 tags: [code, infilling, fill-in-the-middle, llama]
@@ -51,9 +50,15 @@ def run(model: Path, training: Sequence[Path], scores: Sequence[Path]) -> Path:
     path = model / CARD
     before = _before(path, model.resolve().name, runs)
     staging = path.with_name(f".{CARD}.new")
-    staging.write_text(inserted(before, MARK, "\n\n".join(parts)), encoding="utf-8")
+    staging.write_text(inserted(before, MARK, "\n\n".join(parts), path), encoding="utf-8")
     staging.replace(path)
     return path
+
+
+def require_marks(path: Path) -> None:
+    """A UserError if a card stands there that has no place for what is measured."""
+    if path.exists():
+        inserted(_before(path, "", ()), MARK, "", path)
 
 
 def _before(path: Path, folder: str, runs: Sequence[Stage]) -> str:
@@ -63,6 +68,11 @@ def _before(path: Path, folder: str, runs: Sequence[Stage]) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
+
+
+def require_of(model: Path, scores: Path) -> None:
+    """A UserError if a run folder holds scores of other weights than a model's."""
+    _require_of(model, read(scores))
 
 
 def _require_of(model: Path, measured: Run) -> None:

@@ -11,6 +11,7 @@ from codegen25.directory import Directory
 from codegen25.evaluate.report import plain
 from codegen25.evaluate.report.tables import Row, Table
 from codegen25.train.lineage import Stage
+from codegen25.train.mining import named
 from codegen25.weights import Weights, weight_files
 
 MOST_LICENCES = 8
@@ -39,10 +40,11 @@ def data(runs: Sequence[Stage]) -> str:
     """The corpora of the stages, with what was left out of them for the evaluation's sake."""
     rows = []
     for number, run in enumerate(runs, 1):
-        report = run.corpus()
+        pairs = str(run.recipe["pairs"])
+        report = None if pairs and not named(pairs) else run.corpus()
         name = _corpus_name(run, report)
         if report is None:
-            rows.append((str(number), name, _megabytes(run.facts["corpus_bytes"]), *[""] * 4))
+            rows.append((str(number), name, *[""] * 5))
             continue
         train, heldout = (report["splits"][split] for split in ("train", "heldout"))
         rows.append((
@@ -75,7 +77,8 @@ def training(runs: Sequence[Stage]) -> str:
     heads = (
         "stage", "recipe", "objective", "steps", "context", "positions", "epochs", "FLOP", "hours",
     )  # fmt: skip
-    note = (
+    begun = str(runs[0].recipe["init"])
+    note = (f"Stage 1 began with the weights of {Path(begun).name}. " if begun else "") + (
         "Positions are those computed on, padding included. Hours are the clock's, whatever else "
         "the machine did meanwhile."
     )
@@ -97,8 +100,8 @@ def curve(runs: Sequence[Stage]) -> str:
         return "## Curve\n\nNo held-out text was looked at on the way."
     heads = ("stage", "step", "tokens", "bits per byte", "infills that stop", "exact lines")
     note = (
-        "Of held-out text of the stage's own corpus, so figures of stages with different corpora "
-        "can't be compared."
+        "Of held-out text of the stage's own corpus, in rows of its own context: figures of stages "
+        "that differ in these can't be compared."
     )
     return f"## Curve\n\n{_table(heads, rows)}\n\n{note}"
 
@@ -108,8 +111,11 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _corpus_name(run: Stage, report: Mapping[str, Any] | None) -> str:
-    named = report["recipe"].get("name") if report else ""
-    return f"{named or Path(run.recipe['corpus']).name}, {run.facts['corpus_sha256'][:12]}"
+    pairs = str(run.recipe["pairs"])
+    if pairs and not named(pairs):
+        return f"{Path(pairs).name}, {run.facts.get('data_sha256', {}).get('pairs', '')[:12]}"
+    called = report["recipe"].get("name") if report else ""
+    return f"{called or Path(run.recipe['corpus']).name}, {run.facts['corpus_sha256'][:12]}"
 
 
 def _licences(report: Mapping[str, Any]) -> str:

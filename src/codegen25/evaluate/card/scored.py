@@ -11,7 +11,7 @@ from codegen25.evaluate.report.folders import Run
 
 def text(runs: Sequence[Run]) -> str:
     """A table a benchmark; floors stay, as a small model's figures mean little without them."""
-    parts = ["## Scores\n\nIn brackets 95 % intervals over the problems."]
+    parts = ["## Scores\n\nIn brackets 95 % intervals, which redraw problems, or files."]
     for name in dict.fromkeys(run.benchmark for run in runs):
         made = tables.results(name, [run for run in runs if run.benchmark == name])
         rows = tuple(row for row in made.rows if row.kind in ("measured", "floor"))

@@ -41,11 +41,11 @@ def shortened(text: str, most: int) -> str:
     return f"{text[:half]}\n… {len(text) - 2 * half:,} characters left out …\n{text[-half:]}"
 
 
-def inserted(page: str, name: str, text: str) -> str:
+def inserted(page: str, name: str, text: str, where: object = "the page") -> str:
     """A page with `text` between the marks of a name; a UserError if it lacks them."""
     start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     before, opened, rest = page.partition(start)
     _, closed, after = rest.partition(end)
     if not opened or not closed:
-        raise UserError(f"the page has no {start.strip()} … {end}; put both under a heading")
+        raise UserError(f"{where} has no {start.strip()} … {end}; put both under a heading")
     return f"{before}{start}\n{text.strip()}\n\n{end}{after}"

@@ -172,12 +172,13 @@ def _write(
 
 def _intervals(groups: Sequence[str], rows: Sequence[Measures]) -> dict[str, Rate]:
     """The shares of the characters with their intervals, which redraw groups of texts."""
-    if len(set(groups)) < 2:
+    some = [(group, each) for group, each in zip(groups, rows, strict=True) if each.characters]
+    if len({group for group, _ in some}) < 2:
         return {}
     return {
         name: clustered_ratio([
             (group, getattr(each, name) * each.characters, float(each.characters))
-            for group, each in zip(groups, rows, strict=True)
+            for group, each in some
         ])
         for name in ("saved", "completed")
     }  # fmt: skip

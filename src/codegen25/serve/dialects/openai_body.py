@@ -56,8 +56,8 @@ class CompletionBody(Shaped):
     single_line: bool = False
     session: bool = False
     top_k: f.TopK = 0
-    min_p: f.MinP = 0.0
-    sure: f.MinP = 0.0
+    min_p: f.Share = 0.0
+    sure: f.Share = 0.0
     repetition_penalty: f.Repetition = 1.0
     language: Annotated[str, Field(max_length=40)] = "python"
 

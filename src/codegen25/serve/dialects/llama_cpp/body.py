@@ -41,7 +41,7 @@ class Body(Shaped):
     temperature: f.Temperature | None = None
     top_k: f.TopK = 40
     top_p: f.TopP = 0.95
-    min_p: f.MinP = 0.0
+    min_p: f.Share = 0.0
     seed: f.Seed | None = None
     repeat_penalty: f.Repetition = 1.0
     presence_penalty: f.Penalty = 0.0

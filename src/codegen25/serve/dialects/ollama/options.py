@@ -21,7 +21,7 @@ class Options(f.Body):
     temperature: f.Temperature = 0.0
     top_p: f.TopP = 0.9
     top_k: f.TopK = 40
-    min_p: f.MinP = 0.0
+    min_p: f.Share = 0.0
     seed: f.Seed | None = None
     stop: f.Stop = None
     repeat_penalty: f.Repetition = 1.0
