@@ -37,6 +37,8 @@ STAGES = {
 INFILL = "HumanEval-SingleLineInfilling.jsonl.gz"
 PROBLEMS = "HumanEval.jsonl.gz"
 OF_PROBLEMS = ("humaneval", "by-instruction")
+SURE, KEYS = 0.2, 1500
+"""What is shown while typing; the keys of a file after which nothing more is asked."""
 FEW = 20
 """Samples of a problem for the model that is no end in itself."""
 PASSED, BITS = "pass_at_1", "heldout_bits_per_byte"
@@ -76,8 +78,10 @@ class Asked:
         if model == "instruct":
             return {"by-instruction": [*problems, "--instruct"]}
         if model == "mono":
-            each = [] if self.limit is None else ["--each", "1", *limit]
-            asked["typing"] = ["typing", "--corpus", str(self.corpus), *each]
+            typing = ["typing", "--corpus", str(self.corpus), "--sure", str(SURE)]
+            asked["typing"] = [*typing, "--each", "6", *limit]
+            keys = ["--limit", str(self.limit or KEYS), "--trigger", "every"]
+            asked["every-key"] = [*typing, "--each", "2", *keys]
         return asked
 
 
