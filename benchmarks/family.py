@@ -21,6 +21,7 @@ from typing import Any
 
 from codegen25.errors import UserError
 from codegen25.evaluate import card, report
+from codegen25.evaluate.report import folders
 from codegen25.models import resolve
 from codegen25.train import plot
 from codegen25.train.lineage import Stage, stages
@@ -93,7 +94,7 @@ def scored(asked: Asked) -> dict[str, list[Path]]:
             out, folder = asked.folder(model, name), resolve(f"{NAME}-{model}")
             if not (out / "scores.json").exists():
                 _eval([*arguments, "--model", str(folder), "--out", str(out)])
-            card.require_of(folder, out)
+            card.require_of(folder, folders.read(out))
             found.setdefault(model, []).append(out)
     return found
 

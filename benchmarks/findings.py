@@ -31,7 +31,7 @@ from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
 from codegen25.evaluate.journal import write_json
 from codegen25.evaluate.lines import probe
-from codegen25.evaluate.report.text import inserted
+from codegen25.evaluate.report.text import insert
 from codegen25.evaluate.statistics import Rate, over_seeds
 from codegen25.tokenizer import Tokenizer
 from codegen25.train import recipe as recipes
@@ -287,10 +287,7 @@ def run(name: str, seeds: int | None, asked: Asked, page: Path) -> None:
             found[arm].append(measured(experiment, arm, seed, asked))
     text = f"{experiment.question}\n\n{table(experiment, found)}\n\n{conditions(asked, found)}"
     print(f"\n{text}\n", flush=True)
-    whole = inserted(page.read_text(encoding="utf-8"), name, text, page)
-    staging = page.with_name(f".{page.name}.new")
-    staging.write_text(whole, encoding="utf-8")
-    staging.replace(page)
+    insert(page, name, text)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

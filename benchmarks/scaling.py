@@ -23,7 +23,7 @@ import numpy as np
 
 from codegen25 import settings
 from codegen25.errors import UserError
-from codegen25.evaluate.report.text import inserted
+from codegen25.evaluate.report.text import insert
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.log import LOG, read
 
@@ -210,8 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         plot = drawn(runs, law, given.page.with_name("scaling"))[0]
         text = text_of(runs, law, plot.name)
         print(f"\n{text}\n")
-        page = inserted(given.page.read_text(encoding="utf-8"), "size", text, given.page)
-        given.page.write_text(page, encoding="utf-8")
+        insert(given.page, "size", text)
     except UserError as error:
         sys.exit(f"scaling: {error}")
 

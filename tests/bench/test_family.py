@@ -49,12 +49,18 @@ def answered(asked: list[Sequence[str]], arguments: Sequence[str]) -> None:
         (out / "scores.json").write_text(json.dumps(found))
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
+    """What `eval` was asked, and answered at once."""
+    found: list[Sequence[str]] = []
+    monkeypatch.setattr(family, "_eval", lambda arguments: answered(found, arguments))
+    return found
+
+
 def test_tables_figure_and_cards_once(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run,
+    runs: Path, tmp_path: Path, asked: list[Sequence[str]], run: Run,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    asked: list[Sequence[str]] = []
-    monkeypatch.setattr(family, "_eval", lambda arguments: answered(asked, arguments))
     (tmp_path / "docs").mkdir()
     command = [f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out", "docs")]
     family.main(command)
@@ -79,10 +85,8 @@ def test_tables_figure_and_cards_once(
 
 
 def test_a_trial_is_kept_apart_and_notes_nothing(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runs: Path, tmp_path: Path, asked: list[Sequence[str]]
 ) -> None:
-    asked: list[Sequence[str]] = []
-    monkeypatch.setattr(family, "_eval", lambda arguments: answered(asked, arguments))
     command = [f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out")]
     family.main([*command, "--limit", "2", "--only", "tables"])
     count = len(asked)
@@ -93,10 +97,8 @@ def test_a_trial_is_kept_apart_and_notes_nothing(
 
 
 def test_scores_of_other_weights_are_not_shown(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runs: Path, tmp_path: Path, asked: list[Sequence[str]]
 ) -> None:
-    asked: list[Sequence[str]] = []
-    monkeypatch.setattr(family, "_eval", lambda arguments: answered(asked, arguments))
     command = [f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out")]
     family.main([*command, "--only", "tables"])
     (tmp_path / "out/mono-single-line/run.json").write_text(json.dumps({"weights_sha256": "no"}))

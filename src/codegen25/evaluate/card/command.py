@@ -43,7 +43,7 @@ def run(model: Path, training: Sequence[Path], scores: Sequence[Path]) -> Path:
         raise UserError(f"{model}: did not come from {training[-1]}, whose {FACTS} differs")
     measured = [read(folder) for folder in scores]
     for each in measured:
-        _require_of(model, each)
+        require_of(model, each)
     parts = [made.shape(directory, model)]
     parts += [made.data(runs), made.training(runs), made.curve(runs)] if runs else []
     parts += [scored.text(measured)] if measured else []
@@ -70,12 +70,7 @@ def _before(path: Path, folder: str, runs: Sequence[Stage]) -> str:
         raise UserError(f"{path}: cannot be read ({error})") from error
 
 
-def require_of(model: Path, scores: Path) -> None:
-    """A UserError if a run folder holds scores of other weights than a model's."""
-    _require_of(model, read(scores))
-
-
-def _require_of(model: Path, measured: Run) -> None:
+def require_of(model: Path, measured: Run) -> None:
     """Refuse scores of other weights, as far as the run's conditions name them."""
     noted = measured.conditions.get("weights_sha256")
     if noted is not None and noted != weights_sha256(model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from pathlib import Path
 
 from codegen25.errors import UserError
 
@@ -49,3 +50,11 @@ def inserted(page: str, name: str, text: str, where: object = "the page") -> str
     if not opened or not closed:
         raise UserError(f"{where} has no {start.strip()} … {end}; put both under a heading")
     return f"{before}{start}\n{text.strip()}\n\n{end}{after}"
+
+
+def insert(path: Path, name: str, text: str) -> None:
+    """The same of a file, which takes its place whole."""
+    whole = inserted(path.read_text(encoding="utf-8"), name, text, path)
+    staging = path.with_name(f".{path.name}.new")
+    staging.write_text(whole, encoding="utf-8")
+    staging.replace(path)
