@@ -18,8 +18,10 @@ from hypothesis import settings
 from codegen25 import checkpoint, cli, vocabulary
 from codegen25.bench import shapes
 from codegen25.data import pipeline
+from codegen25.data.documents import Document
 from codegen25.data.engines import Local
 from codegen25.data.recipe import DataRecipe
+from codegen25.data.shards import ShardWriter, TextShard, write_header
 from codegen25.model import Llama, initialize
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.recipe import Shape
@@ -59,6 +61,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("data") / "corpus"
     pipeline.build(folder_recipe(*sorted(source.iterdir()), heldout=0.4), out, Local(1))
     return out
+
+
+def split_of(folder: Path, *documents: Document, split: str = "train") -> TextShard:
+    """A split that holds these documents."""
+    with ShardWriter(folder, split) as writer:
+        for document in documents:
+            writer.add(document)
+    write_header(folder, {split: writer.entry})
+    return TextShard(folder, split)
 
 
 def folder_recipe(*folders: Path, **fields: Any) -> DataRecipe:

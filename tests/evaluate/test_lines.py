@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from codegen25.data.documents import Document
-from codegen25.data.shards import ShardWriter, TextShard, write_header
+from codegen25.data.shards import TextShard
 from codegen25.evaluate import lines
 from codegen25.model import Llama
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.recipe import Shape
+from conftest import split_of
 
 HOLES = [(f"before {i}\n", f"line number {i}\n", f"after {i}\n") for i in range(3)]
 
@@ -56,11 +57,7 @@ def test_rates_count_what_stopped_and_what_is_the_line(
 
 
 def written(folder: Path, *texts: str) -> TextShard:
-    with ShardWriter(folder, "heldout") as writer:
-        for text in texts:
-            writer.add(Document(text, "a.py", "p"))
-    write_header(folder, {"heldout": writer.entry})
-    return TextShard(folder, "heldout")
+    return split_of(folder, *(Document(text, "a.py", "p") for text in texts), split="heldout")
 
 
 def test_holes_are_lines_with_what_stands_around_them(tmp_path: Path) -> None:

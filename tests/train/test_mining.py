@@ -12,12 +12,12 @@ import pytest
 from codegen25.data.documents import Document
 from codegen25.data.records.commits import commit
 from codegen25.data.records.git import Change
-from codegen25.data.shards import ShardWriter, TextShard, write_header
 from codegen25.errors import UserError
 from codegen25.instruct import question
 from codegen25.train import pairs
 from codegen25.train.mining import CONTINUE, PROBLEMS, mined, named, of_text
 from codegen25.train.turns import Turn
+from conftest import split_of
 
 MODULE = '''
 import os
@@ -69,14 +69,6 @@ def total(rows):
 
     return result
 """
-
-
-def corpus(folder: Path, *documents: Document) -> TextShard:
-    with ShardWriter(folder, "train") as writer:
-        for document in documents:
-            writer.add(document)
-    write_header(folder, {"train": writer.entry})
-    return TextShard(folder)
 
 
 def change(before: str, after: str, message: str = "Add the border to the width") -> Document:
@@ -134,19 +126,19 @@ def test_other_text_gives_nothing(text: str) -> None:
 
 def test_a_change_is_asked_for_by_what_its_commit_says(tmp_path: Path) -> None:
     before, after = "def width(x):\n    return x\n", "def width(x):\n    return x + 2\n"
-    shard = corpus(
+    made = split_of(
         tmp_path, Document(MODULE, "a.py", "r", language="python"), change(before, after)
     )
-    (turn,) = mined(shard, ("commits",))
+    (turn,) = mined(made, ("commits",))
     assert turn == Turn(
         question("Change this code. Add the border to the width", before[:-1]), after
     )
-    assert len(mined(shard, ("docstrings", "commits"))) == 2
+    assert len(mined(made, ("docstrings", "commits"))) == 2
 
 
 def test_what_stands_twice_is_asked_once(tmp_path: Path) -> None:
     documents = [Document(MODULE, f"{i}.py", "r", language="python") for i in range(3)]
-    assert len(mined(corpus(tmp_path, *documents), ("docstrings",))) == 1
+    assert len(mined(split_of(tmp_path, *documents), ("docstrings",))) == 1
 
 
 def test_decorators_belong_to_what_they_decorate() -> None:
@@ -172,10 +164,10 @@ def test_a_kind_that_is_unknown_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="pairs: comment is none of docstrings, comments, commits"):
         named("docstrings, comment")
     with pytest.raises(UserError, match="or some of docstrings"):
-        pairs.of("docstring", corpus(tmp_path, Document("x = 1\n", "a.py", "r")))
+        pairs.of("docstring", split_of(tmp_path, Document("x = 1\n", "a.py", "r")))
 
 
 def test_a_corpus_without_any_is_named(tmp_path: Path) -> None:
-    shard = corpus(tmp_path, Document("x = 1\n", "a.py", "r", language="python"))
+    made = split_of(tmp_path, Document("x = 1\n", "a.py", "r", language="python"))
     with pytest.raises(UserError, match="no docstrings and no commits"):
-        pairs.of("docstrings, commits", shard)
+        pairs.of("docstrings, commits", made)

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from codegen25.data.documents import Document
 from codegen25.data.metadata import with_metadata
-from codegen25.data.shards import ShardWriter, TextShard, write_header
+from codegen25.data.shards import TextShard
 from codegen25.infill import Corruption, decode_corrupted, restore
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.rows import IGNORE, Rows, sample_at
 from codegen25.train.spans import realised
+from conftest import split_of
 
 LENGTH = 256
 
@@ -184,10 +185,8 @@ def test_reshuffled_epochs_differ() -> None:
 def test_awkward_documents_end_and_lose_nothing(
     text: str, tmp_path: Path, tokenizer: Tokenizer
 ) -> None:
-    with ShardWriter(tmp_path, "train") as writer:
-        writer.add(Document(text, "a.py", "p"))
-    write_header(tmp_path, {"train": writer.entry})
-    rows = Rows(TextShard(tmp_path), tokenizer, 64, Corruption(rate=0.0), 0)
+    made = split_of(tmp_path, Document(text, "a.py", "p"))
+    rows = Rows(made, tokenizer, 64, Corruption(rate=0.0), 0)
     ids = [i for row in range(len(rows)) for i in rows.ids(row, 0)]
     assert tokenizer.decode(ids) == text + "<|endoftext|>"
 
@@ -200,18 +199,10 @@ def test_the_realised_distribution_is_shown(rows: Rows) -> None:
 BODY = "".join(f"def function_{i}(value):\n    return value + {i}\n\n" for i in range(20))
 
 
-def marked(folder: Path, *documents: Document) -> TextShard:
-    with ShardWriter(folder, "train") as writer:
-        for document in documents:
-            writer.add(document)
-    write_header(folder, {"train": writer.entry})
-    return TextShard(folder)
-
-
 def test_metadata_stands_before_a_corrupted_body(tmp_path: Path, tokenizer: Tokenizer) -> None:
     headed = with_metadata(1.0)(Document(BODY, "a.py", "me/mine", stars=17))
     assert isinstance(headed, Document) and len(headed.marks) == 3
-    rows = Rows(marked(tmp_path, headed), tokenizer, 2048, Corruption(rate=1.0), seed=1)
+    rows = Rows(split_of(tmp_path, headed), tokenizer, 2048, Corruption(rate=1.0), seed=1)
     ids = rows.ids(0, 0)
     assert tokenizer.decode(ids).startswith("<reponame>me/mine<filename>a.py<gh_stars>10-100\n")
     assert ids.count(rows.sentinels.separator) == 1
@@ -226,7 +217,7 @@ def test_records_keep_their_marks_and_stay_causal(tmp_path: Path, tokenizer: Tok
                (len(BODY) + 3, "<commit_after>"), (2 * len(BODY) + 3, "<issue_closed>")),
     )  # fmt: skip
     plain = Document(BODY, "p", "r", marks=((0, "<jupyter_start>"),))
-    rows = Rows(marked(tmp_path, commit, plain), tokenizer, 64, Corruption(rate=1.0), seed=1)
+    rows = Rows(split_of(tmp_path, commit, plain), tokenizer, 64, Corruption(rate=1.0), seed=1)
     ids = [i for row in range(len(rows)) for i in rows.ids(row, 0)]
     assert tokenizer.decode(ids) == (
         f"<commit_before>{BODY}<commit_msg>fix<commit_after>{BODY}<issue_closed><|endoftext|>"
