@@ -40,11 +40,16 @@ def cut_off(server: Running, path: str, seconds: float) -> subprocess.Popen[byte
 
 @pytest.mark.parametrize("path", STREAMS)
 def test_curls_that_are_cut_off_leave_nothing_under_way(server: Running, path: str) -> None:
-    # Several at once, or a short answer would be there before the time is over.
-    running = [cut_off(server, path, 0.3) for _ in range(8)]
-    outputs = [each.communicate(timeout=60) for each in running]
-    assert {each.returncode for each in running} <= {0, CUT}, outputs
-    assert CUT in {each.returncode for each in running}
+    # Several at once, at different times, and again where every answer was there before its time.
+    codes: set[int] = set()
+    for _ in range(20):
+        running = [cut_off(server, path, 0.1 + 0.03 * i) for i in range(8)]
+        outputs = [each.communicate(timeout=60) for each in running]
+        codes |= {each.returncode for each in running}
+        assert codes <= {0, CUT}, outputs
+        if CUT in codes:
+            break
+    assert CUT in codes
     assert server.idle(20)
     assert not any(slot.busy for slot in server.engine.cache.slots)
 
