@@ -39,7 +39,7 @@ INFILL = "HumanEval-SingleLineInfilling.jsonl.gz"
 PROBLEMS = "HumanEval.jsonl.gz"
 OF_PROBLEMS = ("humaneval", "by-instruction")
 SURE, KEYS = 0.2, 1500
-"""What is shown while typing; the keys of a file after which nothing more is asked."""
+"""What is shown at pauses, where every key shows all; its keys of a file, then nothing is asked."""
 FEW = 20
 """Samples of a problem for the model that is no end in itself."""
 PASSED, BITS = "pass_at_1", "heldout_bits_per_byte"
@@ -79,8 +79,8 @@ class Asked:
         if model == "instruct":
             return {"by-instruction": [*problems, "--instruct"]}
         if model == "mono":
-            typing = ["typing", "--corpus", str(self.corpus), "--sure", str(SURE)]
-            asked["typing"] = [*typing, "--each", "6", *limit]
+            typing = ["typing", "--corpus", str(self.corpus), "--accept", "words"]
+            asked["typing"] = [*typing, "--sure", str(SURE), "--each", "6", *limit]
             keys = ["--limit", str(self.limit or KEYS), "--trigger", "every"]
             asked["every-key"] = [*typing, "--each", "2", *keys]
         return asked

@@ -533,6 +533,9 @@ def eval_typing(
     trigger: Annotated[
         str, typer.Option(help="When a completion is asked for: pauses, or every key.")
     ] = "pauses",
+    accept: Annotated[
+        str, typer.Option(help="What one key accepts: all of it or its first line; or also words.")
+    ] = "lines",
     context: Annotated[
         str, typer.Option(help="What stands after the cursor already: block, line or none.")
     ] = "block",
@@ -552,7 +555,18 @@ def eval_typing(
         raise UserError(f"--each {each}: at least 1, and only with --corpus")
     found = texts.of_corpus(corpus, each) if corpus else texts.of_files(files or [])
     command.run(
-        found, model, endpoint, out, max_tokens, limit, as_json, layout, trigger, context, sure
+        found,
+        model,
+        endpoint,
+        out,
+        max_tokens,
+        limit,
+        as_json,
+        layout,
+        trigger,
+        context,
+        sure,
+        accept,
     )
 
 

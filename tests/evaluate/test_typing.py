@@ -20,7 +20,17 @@ from codegen25.evaluate.typing.completers import OfEngine
 from codegen25.evaluate.typing.curve import curve
 from codegen25.evaluate.typing.curve import table as curve_table
 from codegen25.evaluate.typing.measures import measures, quantile
-from codegen25.evaluate.typing.replay import Piece, Replay, Show, agreement, counted, replay
+from codegen25.evaluate.typing.replay import (
+    ACCEPTS,
+    TRIGGERS,
+    Piece,
+    Replay,
+    Show,
+    agreement,
+    counted,
+    replay,
+    taken_of,
+)
 from codegen25.evaluate.typing.surroundings import MODES, blocks, suffix
 from codegen25.evaluate.typing.texts import of_corpus, of_files
 from codegen25.sample.engine import Engine
@@ -116,6 +126,36 @@ def test_what_of_a_suggestion_is_taken(suggestion: str, rest: str, taken: str) -
     assert agreement(suggestion, "> " + rest, 2) == taken
 
 
+@pytest.mark.parametrize(
+    ("suggestion", "rest", "taken"),
+    [
+        ("foo(a)", "foo(a)\n", ["foo(a)"]),  # all of it is one key
+        ("foo = bar(b)", "foo = bar(a)\n", ["foo", " =", " bar"]),  # "(" is a key either way
+        ("foo.bar", "foo.barn\n", ["foo"]),  # "bar" would end inside a word
+        ("a.b", "a.c\n", []),  # saves nothing
+        ("a.foo()", "a.foo(1)\n", ["a", ".", "foo"]),
+        ("foo(a)\nbar", "foo(b)\nbar", ["foo"]),
+        ("foo", "bar", []),
+    ],
+)
+def test_words_are_taken_a_key_each(suggestion: str, rest: str, taken: list[str]) -> None:
+    assert taken_of(suggestion, "> " + rest, 2, "words") == taken
+    assert taken_of(suggestion, "> " + rest, 2, "lines") == taken[: taken == [suggestion]]
+
+
+def test_words_save_keys_by_hand() -> None:
+    text = "self.shelf = shelf\n"
+    done = replay(text, lambda p, s: "self.shelf = book" if not p else "", nothing(text),
+                  accept="words")  # fmt: skip
+    kinds = [(p.kind, p.text) for p in done.pieces]
+    assert kinds[:4] == [("accepted", w) for w in ("self", ".", "shelf", " =")]
+    assert {kind for kind, _ in kinds[4:]} == {"typed"} and done.text == text
+    one = measures([done], [])
+    # 19 characters; 4 keys for the 12 accepted, 7 for the rest.
+    assert (one.characters, one.keys, one.shown, one.accepted, one.wrong) == (19, 11, 1, 1, 0)
+    assert done.shows[0].accepted == "self.shelf =" and done.shows[0].saved == 8
+
+
 def test_wrong_suggestions_are_counted_and_stay_while_typing_agrees() -> None:
     text = "a.b(c)\n"
     asked = []
@@ -171,9 +211,11 @@ sources = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@given(sources, st.sampled_from(MODES), st.sampled_from(("pauses", "every")), st.data())
+@given(
+    sources, st.sampled_from(MODES), st.sampled_from(TRIGGERS), st.sampled_from(ACCEPTS), st.data()
+)
 def test_replaying_loses_and_changes_nothing(
-    text: str, mode: str, trigger: str, data: st.DataObject
+    text: str, mode: str, trigger: str, accept: str, data: st.DataObject
 ) -> None:
     def ask(prefix: str, suffix: str) -> str:
         assert text.startswith(prefix) and text[len(prefix) :].endswith(suffix)
@@ -181,12 +223,14 @@ def test_replaying_loses_and_changes_nothing(
         right = rest[: data.draw(st.integers(0, 12))]
         return data.draw(st.sampled_from([right, right + "?", "wrong", "", rest, "\n" + right]))
 
-    done = replay(text, ask, suffix(text, mode), trigger=trigger)
+    done = replay(text, ask, suffix(text, mode), trigger=trigger, accept=accept)
     assert done.text == text
     assert done.characters == counted("\n" + text) - 1
     one = measures([done], [])
     assert one.keys <= one.characters and 0 <= one.saved <= one.completed <= 1
+    assert sum(show.saved for show in done.shows) == one.characters - one.keys
     for show in done.shows:
+        assert show.saved > 0 or not show.accepted
         assert text.startswith(show.accepted, show.offset) and show.text.startswith(show.accepted)
 
 
@@ -241,7 +285,8 @@ def test_a_server_is_asked_with_prefix_and_suffix(
     # Asked before each of "import " but the "r", which the "o" let stand; then accepted; again.
     assert "| a.py | 15 | 40.0% | 46.7% | 8 | 8 | 1 | 7 |" in said and "every" in said
     shows = [json.loads(line) for line in (out / "shows.jsonl").read_text().splitlines()]
-    assert shows[6] == {"file": "a.py", "offset": 7, "shown": "os, sys", "accepted": "os, sys"}
+    assert shows[6] == {"file": "a.py", "offset": 7, "shown": "os, sys", "accepted": "os, sys",
+                        "keys": 1}  # fmt: skip
     scores = json.loads((out / "scores.json").read_text())
     assert scores["metrics"]["saved"]["value"] == pytest.approx(0.4)
     assert json.loads((out / "run.json").read_text())["benchmark"] == "typing"
@@ -269,6 +314,7 @@ def test_mistakes(tmp_path: Path) -> None:
         ([tmp_path / "b.py"], {}, "no UTF-8"),
         ([tmp_path / "empty.py"], {}, "nothing to type"),
         ([file], {"trigger": "never"}, "pauses, every"),
+        ([file], {"accept": "letters"}, "lines, words"),
         ([file], {"context": "all"}, "block, line, none"),
         ([file], {"limit": 0}, "at least 1"),
     ):
@@ -334,7 +380,9 @@ def test_an_empty_replay_measures_nothing() -> None:
 
 
 def shows(*given_: tuple[str, float]) -> list[tuple[Show, float]]:
-    return [(Show(0, "abcd", taken, i), sure) for i, (taken, sure) in enumerate(given_)]
+    return [
+        (Show(0, "abcd", taken, i, bool(taken)), sure) for i, (taken, sure) in enumerate(given_)
+    ]
 
 
 def test_the_curve_by_hand() -> None:

@@ -19,7 +19,7 @@ from codegen25.evaluate.typing.completers import Timed, of_endpoint, of_model
 from codegen25.evaluate.typing.curve import curve
 from codegen25.evaluate.typing.curve import table as curve_table
 from codegen25.evaluate.typing.measures import Measures, measures
-from codegen25.evaluate.typing.replay import TRIGGERS, Replay, replay
+from codegen25.evaluate.typing.replay import ACCEPTS, TRIGGERS, Replay, replay
 from codegen25.evaluate.typing.surroundings import MODES, suffix
 from codegen25.evaluate.typing.texts import Text
 from codegen25.models import DEFAULT
@@ -37,6 +37,7 @@ def run(
     trigger: str = "pauses",
     context: str = "block",
     sure: float = 0.0,
+    accept: str = "lines",
 ) -> None:
     """Type every text once more and print what completions saved; rules in `replay`.
 
@@ -48,6 +49,8 @@ def run(
         raise UserError(f"trigger {trigger!r} is unknown; there are {', '.join(TRIGGERS)}")
     if context not in MODES:
         raise UserError(f"context {context!r} is unknown; there are {', '.join(MODES)}")
+    if accept not in ACCEPTS:
+        raise UserError(f"accept {accept!r} is unknown; there are {', '.join(ACCEPTS)}")
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: at least 1 request a file")
     if endpoint and (layout or sure):
@@ -63,7 +66,10 @@ def run(
     for each in texts:
         _progress(each.name, len(rows) + 1, len(texts))
         timed = Timed(ask)
-        done = replay(each.text, timed, suffix(each.text, context), trigger=trigger, limit=limit)
+        done = replay(
+            each.text, timed, suffix(each.text, context),
+            trigger=trigger, accept=accept, limit=limit,
+        )  # fmt: skip
         rows.append((each.name, done, measures([done], timed.milliseconds)))
         times += timed.milliseconds
         surety.append(timed.confidences)
@@ -82,6 +88,7 @@ def run(
         "max_tokens": max_tokens,
         "temperature": 0,
         "trigger": trigger,
+        "accept": accept,
         "context": context,
         "limit": limit,
         "sure": sure or None,
@@ -115,6 +122,7 @@ def table(rows: Sequence[tuple[str, Measures]], total: Measures, conditions: dic
         "layout",
         "max_tokens",
         "trigger",
+        "accept",
         "context",
         "limit",
         "sure",
@@ -142,7 +150,13 @@ def _write(
     """A run folder: conditions, what was shown where, scores."""
     out.mkdir(parents=True, exist_ok=True)
     shows = [
-        {"file": name, "offset": show.offset, "shown": show.text, "accepted": show.accepted}
+        {
+            "file": name,
+            "offset": show.offset,
+            "shown": show.text,
+            "accepted": show.accepted,
+            "keys": show.keys,
+        }
         | ({} if each[show.request] is None else {"confidence": each[show.request]})
         for (name, done, _), each in zip(rows, surety, strict=True)
         for show in done.shows

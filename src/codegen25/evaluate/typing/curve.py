@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codegen25.evaluate.typing.replay import Show, counted
+from codegen25.evaluate.typing.replay import Show
 
 POINTS = 11
 
@@ -52,8 +52,8 @@ def curve(
 
 def _point(ordered: Sequence[tuple[Show, float]], threshold: float, characters: int) -> Point:
     kept = [show for show, confidence in ordered if confidence >= threshold]
-    taken = [show.accepted for show in kept if show.accepted]
-    saved = sum(counted(each) - 1 for each in taken)
+    taken = [show for show in kept if show.accepted]
+    saved = sum(show.saved for show in taken)
     return Point(
         threshold=threshold,
         shown=len(kept),

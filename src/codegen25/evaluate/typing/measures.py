@@ -29,9 +29,8 @@ def measures(replays: Sequence[Replay], milliseconds: Sequence[float]) -> Measur
     characters = sum(each.characters for each in replays)
     keys = sum(each.typed + each.accepts for each in replays)
     completed = sum(each.completed for each in replays)
-    shown, accepted = (
-        sum(len(each.shows) for each in replays), sum(each.accepts for each in replays),
-    )  # fmt: skip
+    shows = [show for each in replays for show in each.shows]
+    shown, accepted = len(shows), sum(bool(show.accepted) for show in shows)
     return Measures(
         characters=characters,
         keys=keys,

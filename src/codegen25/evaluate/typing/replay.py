@@ -15,6 +15,9 @@ The rules:
 - It is accepted, with one key, when it is what the user types next: the whole of it, else its first
   line, without the whitespace at the line's end. It must not end inside a word. What a suggestion
   holds beyond its first line stays on the screen. Any other suggestion shown is a wrong show.
+- With "words" also the words its first line begins with are accepted while they come next, each
+  with a key of its own, as Ctrl+Right does it on the page: a word or a run of signs with the blanks
+  before it. Those at the end that a key each would type as well are typed.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from codegen25.evaluate.typing.surroundings import Suffix
 
 TRIGGERS = ("pauses", "every")
 AFTER = (".", "(", " = ")
+ACCEPTS = ("lines", "words")
 LEAST = 2
 """Counted characters of a suggestion that is shown."""
 
@@ -34,6 +38,7 @@ Ask = Callable[[str, str], str]
 """Prefix and suffix to a completion."""
 _INDENTATION = re.compile(r"\n([ \t]+)")
 _BLANKS = re.compile(r"[ \t]+")
+_WORD = re.compile(r"\s*(?:\w+|[^\w\s]+)")
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,19 @@ class Piece:
 class Show:
     """A suggestion on the screen; `accepted` is what was taken of it, empty if it was wrong.
 
-    `request` is the number of the request that brought it, from 0.
+    `request` is the number of the request that brought it, from 0; `keys` accepted what was taken.
     """
 
     offset: int
     text: str
     accepted: str
     request: int
+    keys: int
+
+    @property
+    def saved(self) -> int:
+        """Keys less than the same would have taken without it."""
+        return counted(self.accepted) - self.keys if self.accepted else 0
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,13 @@ def counted(text: str) -> int:
 
 
 def replay(
-    text: str, ask: Ask, after: Suffix, *, trigger: str = "pauses", limit: int | None = None
+    text: str,
+    ask: Ask,
+    after: Suffix,
+    *,
+    trigger: str = "pauses",
+    accept: str = "lines",
+    limit: int | None = None,
 ) -> Replay:
     """Type `text`; `after` gives the suffix at an offset. At most `limit` requests are made.
 
@@ -122,10 +139,11 @@ def replay(
             requests += 1
             shown = _suggestion(text, offset, ask, after(offset))
             if shown:
-                taken = agreement(shown, text, offset)
-                shows.append(Show(offset, shown, taken, requests - 1))
+                taken = taken_of(shown, text, offset, accept)
+                shows.append(Show(offset, shown, "".join(taken), requests - 1, len(taken)))
+                for part in taken:
+                    put("accepted", part)
                 if taken:
-                    put("accepted", taken)
                     continue
         if offset < len(text):
             put("typed", text[offset])
@@ -141,6 +159,13 @@ def _suggestion(text: str, offset: int, ask: Ask, suffix: str) -> str:
     return shown if counted(shown) >= LEAST else ""
 
 
+def taken_of(suggestion: str, text: str, offset: int, accept: str) -> list[str]:
+    """What of a suggestion is taken at `offset`, in parts of one key each; [] for nothing."""
+    if whole := agreement(suggestion, text, offset):
+        return [whole]
+    return _words(suggestion.partition("\n")[0], text, offset) if accept == "words" else []
+
+
 def agreement(suggestion: str, text: str, offset: int) -> str:
     """What of a suggestion is taken at `offset`: all of it, its first line, or nothing."""
     line = suggestion.partition("\n")[0].rstrip()
@@ -150,6 +175,21 @@ def agreement(suggestion: str, text: str, offset: int) -> str:
             if not (_in_word(part[-1]) and _in_word(rest)):
                 return part
     return ""
+
+
+def _words(line: str, text: str, offset: int) -> list[str]:
+    """The words that a line begins with and that come next, without those at their end that a key
+    each would type as well."""
+    found: list[str] = []
+    for word in _WORD.findall(line):
+        rest = text[offset + len(word) : offset + len(word) + 1]
+        if not text.startswith(word, offset) or (_in_word(word[-1]) and _in_word(rest)):
+            break
+        found.append(word)
+        offset += len(word)
+    while found and len(found[-1]) < LEAST:
+        found.pop()
+    return found if sum(map(len, found)) > len(found) else []
 
 
 def _indentation(text: str, offset: int) -> str:
