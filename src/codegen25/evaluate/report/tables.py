@@ -131,8 +131,8 @@ def conditions(run: Run) -> str:
         ("n", "n = {}"), ("temperatures", "T {}"), ("max_tokens", "at most {} tokens"),
         ("layout", "{} layout"), ("truncation", "cut: {}"), ("weights", "{} weights"),
         ("sure", "sure {}"), ("isolation", "isolation: {}"),
-        ("trigger", "asked at {}"), ("accept", "accepted by {}"), ("context", "after the cursor: {}"),
-        ("date", "{}"),
+        ("trigger", "asked at {}"), ("accept", "accepted by {}"),
+        ("context", "after the cursor: {}"), ("date", "{}"),
     ):  # fmt: skip
         value = given.get(name)
         if isinstance(value, list | tuple):
