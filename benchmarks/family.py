@@ -25,7 +25,7 @@ from codegen25.evaluate.report import folders
 from codegen25.models import resolve
 from codegen25.train import plot
 from codegen25.train.lineage import Stage, stages
-from codegen25.train.log import LOG, read
+from codegen25.train.log import LOG, TEXT, read
 
 ROOT = Path(__file__).parent.parent
 NAME = "codegen25-4m"
@@ -42,7 +42,7 @@ SURE, KEYS = 0.2, 1500
 """What is shown at pauses, where every key shows all; its keys of a file, then nothing is asked."""
 FEW = 20
 """Samples of a problem for the model that is no end in itself."""
-PASSED, BITS = "pass_at_1", "heldout_bits_per_byte"
+PASSED = "pass_at_1"
 PARTS = ("tables", "figure", "cards")
 
 
@@ -117,7 +117,7 @@ def drawn(made: Sequence[Stage], out: Path) -> Path:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(2, 1, figsize=(7, 6), layout="constrained", sharex=True)
-    heads = {PASSED: "single-line infilling, pass@1, %", BITS: "held-out bits per byte"}
+    heads = {PASSED: "single-line infilling, pass@1, %", TEXT: "held-out bits per byte"}
     begun = 0.0
     for stage in made:
         log = [dict(entry) for entry in stage.log if entry["step"] <= stage.facts["step"]]

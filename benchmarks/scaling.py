@@ -25,14 +25,13 @@ from codegen25 import settings
 from codegen25.errors import UserError
 from codegen25.evaluate.report.text import insert
 from codegen25.tokenizer import Tokenizer
-from codegen25.train.log import LOG, read
+from codegen25.train.log import LOG, TEXT, read
 
 SIZES = {"1m": (2, 128), "2m": (3, 192), "4m": (4, 256), "9m": (6, 320)}
 """Blocks and width by name."""
 COOLDOWN, LOOKS = 0.2, 24
 EXPONENTS = np.arange(0.05, 1.25, 0.05)
 BUDGETS = (1e14, 3e14, 1e15, 1e16, 1e18)
-BITS = "heldout_bits_per_byte"
 
 
 @dataclass(frozen=True)
@@ -117,9 +116,9 @@ def grown(name: str, asked: findings.Asked, flops: float) -> Grown:
     print(f"{name}: {folder}", file=sys.stderr, flush=True)
     findings.trained(recipe, folder.parent, 0)
     looks = {
-        entry["step"]: Look(cost / 6, entry["step"] * tokens, entry[BITS])
+        entry["step"]: Look(cost / 6, entry["step"] * tokens, entry[TEXT])
         for entry in read(folder / LOG)
-        if BITS in entry
+        if TEXT in entry
     }
     high = [
         look

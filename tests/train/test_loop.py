@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -31,10 +32,13 @@ from codegen25.tokenizer import Tokenizer
 from codegen25.train import footprint, loop, room, state
 from codegen25.train import recipe as recipes
 from codegen25.train.batches import Ahead
-from codegen25.train.log import LOG, read
+from codegen25.train.heldout import HeldOut
+from codegen25.train.log import ANSWERS, LOG, TEXT, read
 from codegen25.train.loop import Progress, Trainer
+from codegen25.train.pairs import PairRows
 from codegen25.train.parallel import World
 from codegen25.train.recipe import Recipe, Shape
+from codegen25.train.turns import Turn
 from conftest import Run
 
 
@@ -142,10 +146,10 @@ def test_a_run_killed_before_its_first_checkpoint_leaves_no_entries(recipe: Path
 
 def test_training_lowers_the_loss_and_leaves_a_model(recipe: Path) -> None:
     run = trainer(recipe, "m", epochs="4.0")
-    before = run.evaluate()
+    before = run.evaluate()[TEXT]
     seen: list[Progress] = []
     assert run.run(seen.append)
-    assert run.evaluate() < 0.8 * before
+    assert run.evaluate()[TEXT] < 0.8 * before
     assert seen[-1].step == seen[-1].steps == run.steps
     engine = Engine.load(recipe.parent / "m")
     assert engine.infill("def f(x):\n    ", "\n", max_tokens=20).tokens >= 1
@@ -154,7 +158,7 @@ def test_training_lowers_the_loss_and_leaves_a_model(recipe: Path) -> None:
     assert facts["epochs"] >= 4
     *steps, look = read(recipe.parent / "m" / LOG)
     assert [entry["step"] for entry in steps] == list(range(1, run.steps + 1))
-    assert look["heldout_bits_per_byte"] == run.evaluate()
+    assert look[TEXT] == run.evaluate()[TEXT]
 
 
 def test_two_runs_are_bit_identical_and_resume_changes_nothing(recipe: Path) -> None:
@@ -249,7 +253,7 @@ def test_what_a_shape_does_not_say_is_taken_from_the_model_to_start_from(
     checkpoint.save(recipe.parent / "foreign", foreign, tokenizer)
     named = {"init": str(recipe.parent / "foreign"), "stop_after": "2"}
     run = trainer(recipe, "m", **named)
-    torch.testing.assert_close(run.evaluate(), run_of(foreign, run))
+    torch.testing.assert_close(run.evaluate()[TEXT], run_of(foreign, run))
     assert run.run()
     assert directory.Directory.read(run.out).config == config  # 256, though rows have 128 tokens
     longer = trainer(recipe, "longer", shape__context="512", **named)
@@ -266,8 +270,7 @@ def test_what_a_shape_does_not_say_is_taken_from_the_model_to_start_from(
 
 def run_of(model: Llama, run: Trainer) -> float:
     """Held-out bits per byte of another model than a run's own."""
-    assert run.heldout is not None
-    return run.heldout.bits_per_byte(model, torch.float32)
+    return run.heldout[TEXT].bits_per_byte(model, torch.float32)
 
 
 def test_other_pairs_are_other_data(recipe: Path) -> None:
@@ -706,6 +709,50 @@ def test_pairs_that_are_left_out_are_said(run: Run, recipe: Path, tmp_path: Path
     )  # fmt: skip
     assert code == 0 and out.count("3 pairs are left out") == 1
     assert json.loads((tmp_path / "m" / directory.FACTS).read_text())["pairs_left_out"] == 3
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(pairs[-1]))
+    code, _, error = run(
+        "train", recipe, "--out", tmp_path / "n", "--set", f"pairs={tmp_path / 'pairs.jsonl'}"
+    )
+    assert code == 2 and "no pair fits the context" in error and not (tmp_path / "n").exists()
+
+
+def test_answers_that_were_held_out_are_looked_at(run: Run, recipe: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("".join(
+        json.dumps({"prompt": f"{i} = ", "response": f"{i % 7} + {i}"}) + "\n" for i in range(600)
+    ))  # fmt: skip
+    named = {"pairs": str(pairs), "evaluate_every": "2", "keep_best": "true", "keep_last": "9"}
+    made = trainer(recipe, "m", **named, stop_after="4")
+    made.run()
+    looks = {e["step"]: e for e in read(made.out / LOG) if ANSWERS in e}
+    assert set(looks) == {2, 4} and all(TEXT in each for each in looks.values())
+    assert looks[4][ANSWERS] == made.evaluate()[ANSWERS] != looks[4][TEXT]
+    best = min(looks, key=lambda step: looks[step][ANSWERS])
+    assert (made.out / "checkpoints/best").resolve().name == f"step-{best:08}"
+    again = trainer(recipe, "m", **named, stop_after="5")
+    assert again.resume() and again.best == looks[best][ANSWERS]
+    code, out, _ = run(
+        "train", recipe, "--out", tmp_path / "n", "--set", f"pairs={pairs}", "--set", "stop_after=1"
+    )
+    assert code == 0 and "held-out bits per byte" in out and ", of answers " in out
+
+
+def test_bits_of_answers_by_hand(recipe: Path, tokenizer: Tokenizer) -> None:
+    asked = [(Turn(f"{i} = ", f"{i} + é"),) for i in range(9)]
+    rows = PairRows(asked, tokenizer, 32)
+    model = Llama(trainer(recipe, "m").model.config)
+    initialize(model, torch.Generator().manual_seed(1))
+    nats = 0.0
+    for [turn] in asked:
+        prompt, answer = tokenizer.encode(turn.prompt), tokenizer.encode(turn.response)
+        ids = torch.tensor([[*prompt, *answer, rows.end]])
+        with torch.no_grad():
+            scores = model(ids[:, :-1]).log_softmax(-1)[0]
+        told = ids[0, 1:]
+        nats -= float(scores.gather(1, told[:, None])[len(prompt) - 1 :].sum())
+    size = sum(len(turn.response.encode()) for [turn] in asked)
+    found = HeldOut(rows, "cpu").bits_per_byte(model, torch.float32)
+    assert found == pytest.approx(nats / size / math.log(2), rel=1e-4)
 
 
 def test_sigterm_saves_and_exits_zero(recipe: Path) -> None:

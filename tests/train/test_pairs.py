@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
 from codegen25.model import Llama, initialize
 from codegen25.tokenizer import Tokenizer
+from codegen25.train.mining import mined
 from codegen25.train.objective import IGNORE
-from codegen25.train.pairs import PairRows, Turn, question, read
+from codegen25.train.pairs import PairRows, Turn, held_out, of, question, read
 from codegen25.train.recipe import Shape
 
 ALPACA = {"instruction": "Add two numbers.", "input": "a, b", "output": "return a + b"}
@@ -116,8 +118,8 @@ def test_every_pair_is_in_a_row_once_or_counted(tokenizer: Tokenizer) -> None:
         ends = np.flatnonzero(targets == packed.end)
         found += [targets[: ends[k] + 1] for k in range(len(ends))]
     assert len(found) == 40 and packed.too_long == 1
-    with pytest.raises(UserError, match="no pair fits"):
-        rows(tokenizer, ("word " * 80, "y"))
+    none = rows(tokenizer, ("word " * 80, "y"))
+    assert (len(none), none.too_long) == (0, 1)
 
 
 def test_nothing_leaks_between_conversations(tokenizer: Tokenizer) -> None:
@@ -135,3 +137,24 @@ def test_nothing_leaks_between_conversations(tokenizer: Tokenizer) -> None:
         place = np.flatnonzero(documents == number)
         alone = model(ids[:, place])[0]
         torch.testing.assert_close(together[place], alone, rtol=1e-4, atol=1e-4)
+
+
+def test_of_a_file_with_hundreds_one_of_fifty_is_held_out(tmp_path: Path, corpus: Path) -> None:
+    def file(count: int) -> str:
+        rows = ({"prompt": f"{i // 2} = ", "response": f"{i}"} for i in range(count))
+        return str(written(tmp_path, *rows))
+
+    text = TextShard(corpus)
+    trained, held = of(file(2000), text), held_out(file(2000), text)
+    assert sorted(map(repr, trained + held)) == sorted(map(repr, read(Path(file(2000)))))
+    assert 10 < len(held) < 90
+    asked = {pair[0].prompt for pair in held}
+    assert len(held) == 2 * len(asked) and not asked & {pair[0].prompt for pair in trained}
+    assert len(of(file(499), text)) == 499 and held_out(file(499), text) == []
+
+
+def test_mined_pairs_are_held_out_with_their_text(corpus: Path) -> None:
+    text = TextShard(corpus, "heldout")
+    assert held_out("docstrings, comments", text) == [
+        (turn,) for turn in mined(text, ("docstrings", "comments"))
+    ]

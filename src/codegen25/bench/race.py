@@ -24,7 +24,8 @@ from codegen25.bench.train import CONTEXT, asked_of, write_rows
 from codegen25.data.shards import TextShard
 from codegen25.model import Llama
 from codegen25.tokenizer import Tokenizer
-from codegen25.train.heldout import HeldOut
+from codegen25.train.heldout import of_text
+from codegen25.train.log import TEXT
 from codegen25.train.loop import Trainer
 from codegen25.train.objective import Objective
 from codegen25.train.parallel import World
@@ -101,10 +102,10 @@ def _ours(asked: dict[str, Any], steps: int) -> tuple[float, float]:
         for _ in itertools.repeat(None, steps):
             run.train_step()
         seconds = time.perf_counter() - start
-        return seconds, run.evaluate()
+        return seconds, run.evaluate()[TEXT]
 
 
 def _bits(model: Llama, asked: dict[str, Any]) -> float:
     held = TextShard(Path(asked["corpus"]), "heldout")
-    look = HeldOut(held, Tokenizer.load(Path(asked["tokenizer"])), CONTEXT, "cpu")
+    look = of_text(held, Tokenizer.load(Path(asked["tokenizer"])), CONTEXT, "cpu")
     return look.bits_per_byte(model, getattr(torch, asked["dtype"]), World())

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from codegen25.data.shards import TextShard
+from codegen25.errors import UserError
 from codegen25.tokenizer import Tokenizer
 from codegen25.train import pairs
 from codegen25.train.objective import IGNORE
@@ -51,7 +52,10 @@ def rows_of(recipe: Recipe, shard: TextShard, tokenizer: Tokenizer) -> Rows | Pa
     """What a recipe trains on: the corpus' text, or pairs."""
     context = recipe.shape.context
     if recipe.pairs:
-        return PairRows(pairs.of(recipe.pairs, shard), tokenizer, context)
+        rows = PairRows(pairs.of(recipe.pairs, shard), tokenizer, context)
+        if not len(rows):
+            raise UserError("no pair fits the context")
+        return rows
     return Rows(
         shard, tokenizer, context, recipe.corruption, recipe.seed, recipe.window, recipe.objective,
         recipe.share,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from codegen25.tokenizer import Tokenizer
 from codegen25.train import own, parallel, precision, state
 from codegen25.train import recipe as recipes
 from codegen25.train.batches import rows_of
+from codegen25.train.log import ANSWERS, TEXT
 from codegen25.train.loop import Probe, Progress, Trainer
 from codegen25.train.pairs import PairRows
 from codegen25.train.parallel import World
@@ -162,10 +162,10 @@ def _train(trainer: Trainer, resume: bool, probe: Probe) -> bool:
 
 def described(last: Mapping[str, float]) -> str:
     """A look at held-out text, for people."""
-    bits = last.get("heldout_bits_per_byte", math.nan)
-    if math.isnan(bits):
+    names = {TEXT: "held-out bits per byte", ANSWERS: "of answers"}
+    parts = [f"{said} {last[name]:.4f}" for name, said in names.items() if name in last]
+    if not parts:
         return "nothing is held out"
-    parts = [f"held-out bits per byte {bits:.4f}"]
     if "stop_rate" in last:
         parts.append(
             f"of single lines stopped {last['stop_rate']:.0%}, exact {last['exact_match']:.0%}"

@@ -12,7 +12,7 @@ from codegen25.config import read_json
 from codegen25.data.shards import TextShard
 from codegen25.directory import FACTS
 from codegen25.errors import UserError
-from codegen25.train.log import LOG, read
+from codegen25.train.log import LOG, TEXT, read
 from codegen25.train.provenance import init_sha256
 
 REPORT = "report.json"
@@ -45,7 +45,7 @@ class Stage:
     @property
     def looks(self) -> list[Mapping[str, Any]]:
         """Entries of the log with held-out bits per byte, up to the step of the weights."""
-        found = [each for each in self.log if "heldout_bits_per_byte" in each]
+        found = [each for each in self.log if TEXT in each]
         return [each for each in found if each["step"] <= self.facts["step"]]
 
     def corpus(self) -> Mapping[str, Any] | None:

@@ -11,6 +11,8 @@ from typing import Any
 from codegen25.errors import UserError
 
 LOG, BOARD = "log.jsonl", "tensorboard"
+TEXT, ANSWERS = "heldout_bits_per_byte", "heldout_pairs_bits_per_byte"
+"""A look's bits per byte of held-out text, and of the answers of held-out pairs."""
 NOTE = "note"
 """What an entry has that came from elsewhere, see `note`."""
 

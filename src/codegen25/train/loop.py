@@ -40,8 +40,8 @@ from codegen25.train import (
     state,
 )
 from codegen25.train.batches import Ahead, Batch, compose, rows_of
-from codegen25.train.heldout import HeldOut
-from codegen25.train.log import Log
+from codegen25.train.heldout import HeldOut, held_out
+from codegen25.train.log import ANSWERS, TEXT, Log
 from codegen25.train.lora import merged_state
 from codegen25.train.objective import IGNORE, losses
 from codegen25.train.pairs import PairRows
@@ -134,7 +134,7 @@ class Trainer:
         self.ahead = Ahead(lambda step: self.batch(step).pinned(), self.end) if gpu else None
         self._told = False
 
-    def _read(self) -> tuple[Rows | PairRows, HeldOut | None]:
+    def _read(self) -> tuple[Rows | PairRows, dict[str, HeldOut]]:
         """What is trained on and held out. The first process of a machine checks the data and cuts
         the rows, the others find them cut."""
         if not self.world.leads:
@@ -143,12 +143,7 @@ class Trainer:
             self.shard.verify()
             self.held.verify()
         rows = rows_of(self.recipe, self.shard, self.tokenizer)
-        context = self.recipe.shape.context
-        held = (
-            HeldOut(self.held, self.tokenizer, context, self.device)
-            if self.held.total_bytes
-            else None
-        )
+        held = held_out(self.recipe, self.held, self.tokenizer, self.device)
         if self.world.leads:
             self.world.wait()
         return rows, held
@@ -332,27 +327,28 @@ class Trainer:
             found=self.found,
         )
 
-    def evaluate(self) -> float:
-        """Bits per byte of held-out text, left to right; NaN when nothing was held out."""
-        if self.heldout is None:
-            return math.nan
+    def evaluate(self) -> dict[str, float]:
+        """Bits per byte of what is held out, text and pairs, by their names in a log."""
         with self._averaged():
             try:
-                return self.heldout.bits_per_byte(self.model, self.dtype, self.world)
+                return {
+                    name: each.bits_per_byte(self.model, self.dtype, self.world)
+                    for name, each in self.heldout.items()
+                }
             finally:
                 parallel.reshard(self.model)
 
     def look(self, probe: Probe, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
         """Evaluate after a save, log it, and let `best` lead to the best checkpoint if it stays."""
-        bits = self.evaluate()
-        found: dict[str, Any] = {} if math.isnan(bits) else {"heldout_bits_per_byte": bits}
+        found: dict[str, Any] = dict(self.evaluate())
+        bits = _decisive(found)
         if self.world.first:
             found |= self._probed(probe, say)
             self.log.add({"step": self.step, "tokens": self.tokens, **found})
             self.log.write()
             if bits < self.best and self.recipe.keep_best:
                 state.mark_best(self.out, state.step_folder(self.out, self.step))
-        self.best = min(self.best, bits) if not math.isnan(bits) else self.best
+        self.best = min(self.best, bits)
         self.found = found
         return found
 
@@ -533,10 +529,15 @@ class Trainer:
         if self.world.first:
             self.log.rewind(self.step)
         looks = self.log.looks
-        bits = (entry.get("heldout_bits_per_byte", math.inf) for entry in looks)
-        self.best = min(bits, default=math.inf)
+        self.best = min(map(_decisive, looks), default=math.inf)
         last = looks[-1] if looks else {}
         self.found = {key: last[key] for key in last if key not in ("step", "tokens")}
+
+
+def _decisive(look: Mapping[str, float]) -> float:
+    """What tells the best checkpoint: bits per byte of answers, or where no pairs are held out of
+    text."""
+    return look.get(ANSWERS, look.get(TEXT, math.inf))
 
 
 def _require_compiler(device: str) -> None:

@@ -7,6 +7,7 @@ the other conversations in its row.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,6 +24,9 @@ from codegen25.tokenizer import Tokenizer
 from codegen25.train.mining import KINDS, mined, named
 from codegen25.train.objective import IGNORE
 from codegen25.train.turns import Conversation, Turn
+
+FEWEST, ONE_OF = 500, 50
+"""Pairs of a file of which some are held out, and which share of them."""
 
 # ------------------------------------------------------------------------------------ reading
 
@@ -123,8 +127,6 @@ class PairRows:
             self._rows[-1].append((ids, answers))
             self._bytes[-1] += size
             room -= len(ids)
-        if not self._rows:
-            raise UserError("no pair fits the context" if self.too_long else "there are no pairs")
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -184,11 +186,37 @@ def _shared(whole: str, start: str) -> str:
 
 
 def of(source: str, corpus: TextShard) -> list[Conversation]:
-    """The conversations that a recipe's `pairs` names: a jsonl file's, or mined from the corpus."""
+    """The conversations that a recipe's `pairs` names to train on: a jsonl file's without those
+    that `held_out` takes, or mined from the corpus."""
     kinds = named(source)
     if not kinds:
-        return read(Path(source))
+        return _divided(read(Path(source)))[0]
     found = mined(corpus, kinds)
     if not found:
         raise UserError(f"the corpus holds no {' and no '.join(kinds)} to make pairs of")
     return [(turn,) for turn in found]
+
+
+def held_out(source: str, heldout: TextShard) -> list[Conversation]:
+    """Those that are not trained on: mined from the corpus' held-out text, or of a file's, where
+    it has some hundreds, one of fifty."""
+    kinds = named(source)
+    if kinds:
+        return [(turn,) for turn in mined(heldout, kinds)]
+    return _divided(read(Path(source)))[1]
+
+
+def _divided(found: list[Conversation]) -> tuple[list[Conversation], list[Conversation]]:
+    """Trained on and held out, drawn by hash of what is asked: equal questions stay together."""
+    held = [
+        len(found) >= FEWEST and _hashed(conversation[0].prompt) % ONE_OF == 0
+        for conversation in found
+    ]
+    return (
+        [each for each, out in zip(found, held, strict=True) if not out],
+        [each for each, out in zip(found, held, strict=True) if out],
+    )
+
+
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8])

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from codegen25.errors import UserError
-from codegen25.train.log import LOG, read
+from codegen25.train.log import ANSWERS, LOG, TEXT, read
 
 MEASURES = {
-    "heldout_bits_per_byte": "held-out bits per byte",
+    TEXT: "held-out bits per byte",
+    ANSWERS: "held-out answers, bits per byte",
     "bits_per_byte": "bits per byte, training",
     "stop_rate": "infills that stop",
     "exact_match": "held-out lines infilled exactly",

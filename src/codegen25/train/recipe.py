@@ -72,7 +72,7 @@ class Recipe:
     name               what the run is called in its first line.
     pairs              instead of the corpus' text: instructions and answers from a jsonl file, or,
                        given some of "docstrings, comments, commits", mined from the corpus, see
-                       `mining.py`. Only answers carry loss.
+                       `mining.py`. Only answers carry loss; some are held out, see `pairs.py`.
     init               a model, a directory or a name, whose weights to start from; its tokenizer
                        must be the recipe's, and its shape is taken. A shorter `shape.context` is
                        the length of rows then; the model keeps its own. Empty: random weights.

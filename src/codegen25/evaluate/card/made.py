@@ -11,6 +11,7 @@ from codegen25.directory import Directory
 from codegen25.evaluate.report import plain
 from codegen25.evaluate.report.tables import Row, Table
 from codegen25.train.lineage import Stage
+from codegen25.train.log import ANSWERS, TEXT
 from codegen25.train.mining import named
 from codegen25.weights import Weights, weight_files
 
@@ -90,18 +91,21 @@ def curve(runs: Sequence[Stage]) -> str:
     rows = [
         (
             str(number), f"{look['step']:,}", _millions(look["tokens"]),
-            f"{look['heldout_bits_per_byte']:.3f}", _percent(look.get("stop_rate")),
-            _percent(look.get("exact_match")),
+            f"{look[TEXT]:.3f}", f"{look[ANSWERS]:.3f}" if ANSWERS in look else "",
+            _percent(look.get("stop_rate")), _percent(look.get("exact_match")),
         )
         for number, run in enumerate(runs, 1)
         for look in run.looks
     ]  # fmt: skip
     if not rows:
         return "## Curve\n\nNo held-out text was looked at on the way."
-    heads = ("stage", "step", "tokens", "bits per byte", "infills that stop", "exact lines")
+    heads = (
+        "stage", "step", "tokens", "bits per byte", "of answers", "infills that stop",
+        "exact lines",
+    )  # fmt: skip
     note = (
         "Of held-out text of the stage's own corpus, in rows of its own context: figures of stages "
-        "that differ in these can't be compared."
+        "that differ in these can't be compared. Answers are those to held-out instructions."
     )
     return f"## Curve\n\n{_table(heads, rows)}\n\n{note}"
 
