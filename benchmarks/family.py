@@ -19,13 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from codegen25 import checkpoint
+from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
-from codegen25.evaluate import card, report
+from codegen25.evaluate import card, curve, report
 from codegen25.evaluate.report import folders
 from codegen25.models import resolve
 from codegen25.train import plot
+from codegen25.train.heldout import of_text
 from codegen25.train.lineage import Stage, stages
-from codegen25.train.log import LOG, TEXT, read
+from codegen25.train.log import LOG, TEXT, note, read
 
 ROOT = Path(__file__).parent.parent
 NAME = "codegen25-4m"
@@ -39,10 +44,12 @@ INFILL = "HumanEval-SingleLineInfilling.jsonl.gz"
 PROBLEMS = "HumanEval.jsonl.gz"
 OF_PROBLEMS = ("humaneval", "by-instruction")
 SURE, KEYS = 0.2, 1500
-"""What is shown at pauses, where every key shows all; its keys of a file, then nothing is asked."""
+"""`sure` at pauses, where every key shows all; the requests of a file when every key asks."""
+LITTLE = "128"
+"""Tokens of an answer of the model whose context is 256."""
 FEW = 20
 """Samples of a problem for the model that is no end in itself."""
-PASSED = "pass_at_1"
+PASSED, KNOWN, CONTEXT = "pass_at_1", "family_bits_per_byte", 256
 PARTS = ("tables", "figure", "cards")
 
 
@@ -73,16 +80,17 @@ class Asked:
         limit = [] if self.limit is None else ["--limit", str(self.limit)]
         several = ["-n", str(self.count(model)), "--temperatures", "0.2,0.8"]
         several += ["--weights", "int8", *limit]
-        problems = ["humaneval", "--data", str(self.humaneval / PROBLEMS), *several]
+        room = ["--max-tokens", LITTLE] if model == "multi" else []
+        problems = ["humaneval", "--data", str(self.humaneval / PROBLEMS), *several, *room]
         infill = ["infill", "--data", str(self.humaneval / INFILL), "--weights", "int8", *limit]
         asked = {"humaneval": problems, "single-line": infill}
         if model == "instruct":
             return {"by-instruction": [*problems, "--instruct"]}
         if model == "mono":
             typing = ["typing", "--corpus", str(self.corpus), "--accept", "words"]
-            asked["typing"] = [*typing, "--sure", str(SURE), "--each", "6", *limit]
+            asked["typing-words"] = [*typing, "--sure", str(SURE), "--each", "6", *limit]
             keys = ["--limit", str(self.limit or KEYS), "--trigger", "every"]
-            asked["every-key"] = [*typing, "--each", "2", *keys]
+            asked["every-key-words"] = [*typing, "--each", "2", *keys]
         return asked
 
 
@@ -100,13 +108,24 @@ def scored(asked: Asked) -> dict[str, list[Path]]:
 
 
 def passed(runs: Sequence[Path], asked: Asked) -> None:
-    """Note the infill pass rate of every kept checkpoint in its run's log, once."""
+    """Note in a run's log, once, how much infilling and how much of the corpus' held-out text each
+    kept checkpoint knows that was looked at: of all stages the same text in the same rows."""
+    held = TextShard(asked.corpus, "heldout")
     for run in runs:
-        known = {entry["step"] for entry in read(run / LOG) if PASSED in entry}
-        for step in sorted((run / "checkpoints").glob("step-*")):
-            if int(step.name.partition("-")[2]) not in known:
+        log = read(run / LOG)
+        done = {name: {e["step"] for e in log if name in e} for name in (TEXT, KNOWN, PASSED)}
+        for folder in sorted((run / "checkpoints").glob("step-*")):
+            step = int(folder.name.partition("-")[2])
+            if step not in done[TEXT]:
+                continue
+            if step not in done[KNOWN]:
+                loaded = checkpoint.load(folder)
+                look = of_text(held, loaded.tokenizer, CONTEXT, "cpu")
+                bits = look.bits_per_byte(loaded.model, torch.float32)
+                note(run / LOG, {**curve.point(folder, run), KNOWN: bits})
+            if step not in done[PASSED]:
                 arguments = asked.evaluations("multi")["single-line"]
-                _eval([*arguments, "--model", str(step), "--log", str(run)])
+                _eval([*arguments, "--model", str(folder), "--log", str(run)])
 
 
 def drawn(made: Sequence[Stage], out: Path) -> Path:
@@ -117,7 +136,7 @@ def drawn(made: Sequence[Stage], out: Path) -> Path:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(2, 1, figsize=(7, 6), layout="constrained", sharex=True)
-    heads = {PASSED: "single-line infilling, pass@1, %", TEXT: "held-out bits per byte"}
+    heads = {PASSED: "single-line infilling, pass@1, %", KNOWN: "held-out Python, bits per byte"}
     begun = 0.0
     for stage in made:
         log = [dict(entry) for entry in stage.log if entry["step"] <= stage.facts["step"]]
@@ -170,8 +189,10 @@ def main(given: Sequence[str] | None = None) -> None:
         if options.limit is not None and "figure" in options.only:
             raise UserError("--limit goes with --only tables or cards: logs keep what is noted")
         for model, names in STAGES.items() if "cards" in options.only else ():
-            stages([asked.runs / name for name in names])  # faults are said before hours of work
-            card.require_marks(resolve(f"{NAME}-{model}") / card.CARD)
+            training = [asked.runs / name for name in names]
+            card.require(
+                resolve(f"{NAME}-{model}"), training
+            )  # faults are said before hours of work
         stages(runs)
         found = scored(asked) if {"tables", "cards"} & set(options.only) else {}
         if "figure" in options.only:

@@ -19,7 +19,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from codegen25.evaluate.statistics import Rate, over_seeds
 from codegen25.tokenizer import Tokenizer
 from codegen25.train import recipe as recipes
 from codegen25.train.batches import rows_of
+from codegen25.train.log import TEXT
 from codegen25.train.loop import Probe, Progress, Trainer
 from codegen25.train.provenance import FREE, PLACES, flat
 from codegen25.train.recipe import Recipe
@@ -45,7 +46,7 @@ FOLDER = ROOT / "recipes/findings"
 BASE = FOLDER / "base.toml"
 BITS = "held-out bits per byte"
 HELD_OUT = {
-    BITS: "heldout_bits_per_byte",
+    BITS: TEXT,
     "held-out lines: stop rate": "stop_rate",
     "held-out lines: exact": "exact_match",
 }
@@ -75,6 +76,8 @@ class Experiment:
     arms      by name the fields of the recipe that differ from the base's; `layout`, that of the
               prompts when infills are asked for, and `against`, the arm to subtract, are none.
     holes     the set of `eval infill`.
+    contrasts by what they say four arms each: what the first has more than the second, less what
+              the third has more than the fourth.
     """
 
     question: str
@@ -82,6 +85,7 @@ class Experiment:
     arms: dict[str, dict[str, Any]]
     seeds: int = 3
     holes: str = "single-line"
+    contrasts: dict[str, Any] = field(default_factory=dict)
 
     def against(self, arm: str) -> str:
         """The arm that another is compared with: the one that it names, or the first."""
@@ -254,6 +258,12 @@ def table(experiment: Experiment, found: Mapping[str, Sequence[Mapping[str, floa
                 pairs = zip(values, before, strict=True)
                 cells[3:] = shown(over_seeds([a - b for a, b in pairs]), measure, "+"), other
             lines.append(f"| {' | '.join(cells)} |")
+        for said, arms in experiment.contrasts.items():
+            runs = zip(*(found[arm] for arm in arms), strict=True)
+            quads = [[run[measure] for run in each if measure in run] for each in runs]
+            if all(len(each) == 4 for each in quads):
+                more = over_seeds([(a - b) - (c - d) for a, b, c, d in quads])
+                lines.append(f"| {measure} | {said} | | {shown(more, measure, '+')} | |")
     return "\n".join(lines)
 
 

@@ -33,6 +33,8 @@ from codegen25.train.command import NOWHERE
 
 MEASURED = 64
 """Of 256, how many files are measured instead of learned from."""
+TYPED = 24
+"""How many of them are typed again."""
 SHARES = {"saved": "keys saved", "completed": "written by completion"}
 COUNTS = {"shown": "suggestions shown", "accepted": "accepted", "wrong": "wrong shows"}
 
@@ -46,6 +48,10 @@ def split(folder: Path) -> tuple[list[Path], list[Path]]:
     if not measured or not adapted:
         raise UserError(f"{folder}: {len(files)} Python files are too few to be split")
     return adapted, measured
+
+
+def _drawn(path: Path) -> bytes:
+    return sha256(path.name.encode()).digest()
 
 
 def _sum(path: Path) -> str:
@@ -83,7 +89,21 @@ def measured(model: Path, files: Path, out: Path, limit: int | None) -> dict[str
     scores = out / "scores.json"
     if not scores.exists():
         more = [] if limit is None else ["--limit", str(limit)]
-        _run(["eval", "typing", str(files), "--model", str(model), "--out", str(out), *more])
+        again = sorted(map(str, sorted(files.rglob("*.py"), key=_drawn)[:TYPED]))
+        _run(
+            [
+                "eval",
+                "typing",
+                *again,
+                "--accept",
+                "words",
+                "--model",
+                str(model),
+                "--out",
+                str(out),
+                *more,
+            ]
+        )
     engine = Engine.load(model, Settings("cpu", "float32"))
     parts = [part for path in sorted(files.rglob("*.py")) for part in bits(engine, path)]
     per_byte = sum(each for each, _ in parts) / sum(size for _, size in parts)
@@ -158,7 +178,8 @@ def main(given: Sequence[str] | None = None) -> None:
     kilobytes = [sum(path.stat().st_size for path in part) / 1e3 for part in (learned, rest)]
     print(
         f"Adapted to {len(learned)} files ({kilobytes[0]:,.0f} kB) in {minutes:.1f} minutes; "
-        f"measured on {len(rest)} other files of the same repository ({kilobytes[1]:,.0f} kB).\n\n"
+        f"measured on {len(rest)} other files of the same repository ({kilobytes[1]:,.0f} kB), "
+        f"{min(TYPED, len(rest))} of them typed again.\n\n"
         f"{table(before, after)}"
     )
 

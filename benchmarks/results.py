@@ -27,7 +27,6 @@ from codegen25.models import DEFAULT, resolve
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results.md"
 TRAIN = ["--size", "5m", "--size", "30m", "--batch", "64", "--steps", "2", "--race-tokens", "6e5"]
-HUMANEVAL = ["-n", "200", "--temperatures", "0.2,0.6,0.8", "--weights", "int8"]
 WRITTEN = ["-n", "5", "--temperatures", "0.8", "--max-tokens", "96", "--weights", "int8"]
 LATENCY = ["--shape", "30m", "--shape", "97m", "--rounds", "2"]
 LARGER = [
@@ -127,12 +126,6 @@ def sections(
             "What the empty string scores on the same tasks.",
             f"codegen25 eval infill --data {INFILL} --floor",
             [*cli, "eval", "infill", "--data", data, "--floor"],
-        ),
-        "humaneval": Section(
-            "HumanEval",
-            "200 samples a task, cut at the function's end.",
-            f"codegen25 eval humaneval --data HumanEval.jsonl.gz {' '.join(HUMANEVAL)}",
-            [*cli, "eval", "humaneval", "--data", str(problems), *HUMANEVAL],
         ),
         "family": Section(
             "The family",

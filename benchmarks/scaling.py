@@ -26,12 +26,13 @@ from codegen25.errors import UserError
 from codegen25.evaluate.report.text import insert
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.log import LOG, TEXT, read
+from codegen25.train.recipe import Recipe
 
 SIZES = {"1m": (2, 128), "2m": (3, 192), "4m": (4, 256), "9m": (6, 320)}
 """Blocks and width by name."""
 COOLDOWN, LOOKS = 0.2, 24
 EXPONENTS = np.arange(0.05, 1.25, 0.05)
-BUDGETS = (1e14, 3e14, 1e15, 1e16, 1e18)
+BUDGETS = (1e14, 3e14, 1e15, 3e15, 1e16)
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ def fitted(looks: Sequence[Look]) -> Law:
     return best[1]
 
 
-def grown(name: str, asked: findings.Asked, flops: float) -> Grown:
-    """Train a size with a budget, unless that is done."""
+def planned(name: str, asked: findings.Asked, flops: float) -> Recipe:
+    """A size's recipe with a budget; a UserError where it has too few steps to be looked at."""
     layers, hidden = SIZES[name]
     overrides = {
         "shape.layers": str(layers), "shape.hidden": str(hidden),
@@ -112,6 +113,18 @@ def grown(name: str, asked: findings.Asked, flops: float) -> Grown:
         findings.recipe_of(overrides, 0, dataclasses.replace(asked, positions=steps * tokens)),
         evaluate_every=max(1, steps // LOOKS),
     )
+    first = -(-3 * recipe.schedule.warmup // recipe.evaluate_every) * recipe.evaluate_every
+    if first > (1 - COOLDOWN) * steps:
+        raise UserError(f"{name}: {steps} steps have no look at the high rate; give more --flops")
+    return recipe
+
+
+def grown(name: str, recipe: Recipe, asked: findings.Asked) -> Grown:
+    """Train a size, unless that is done."""
+    tokens = recipe.batch * recipe.shape.context
+    vocabulary = Tokenizer.load(asked.tokenizer).vocab_size
+    config = recipe.resolved(vocabulary, "cpu").shape.config(vocabulary)
+    cost = config.flops_per_token(recipe.shape.context)
     folder = findings.folder_of(recipe, asked) / "model"
     print(f"{name}: {folder}", file=sys.stderr, flush=True)
     findings.trained(recipe, folder.parent, 0)
@@ -123,10 +136,8 @@ def grown(name: str, asked: findings.Asked, flops: float) -> Grown:
     high = [
         look
         for step, look in looks.items()
-        if 3 * recipe.schedule.warmup <= step <= (1 - COOLDOWN) * steps
+        if 3 * recipe.schedule.warmup <= step <= (1 - COOLDOWN) * max(looks)
     ]
-    if not high:
-        raise UserError(f"{name}: no look at the high rate; give more --flops")
     return Grown(name, config.parameters, high, looks[max(looks)])
 
 
@@ -204,7 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             given.corpus, given.tokenizer or given.corpus / "tokenizer.json", Path(), given.out, 1,
             overrides,
         )  # fmt: skip
-        runs = [grown(name, asked, given.flops) for name in names]
+        recipes = {name: planned(name, asked, given.flops) for name in names}
+        runs = [grown(name, recipe, asked) for name, recipe in recipes.items()]
         law = fitted([look for run in runs for look in run.looks])
         plot = drawn(runs, law, given.page.with_name("scaling"))[0]
         text = text_of(runs, law, plot.name)

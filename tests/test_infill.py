@@ -88,11 +88,31 @@ def test_token_spans_are_drawn(tokenizer: Tokenizer, source_texts: list[str]) ->
     assert drawn is not None and drawn != infill.corrupt(source_texts[0], Random(7), ALWAYS)
 
 
-def test_spans_grow_to_the_borders_around_them() -> None:
+def test_spans_move_to_the_nearest_borders() -> None:
     borders = [0, 4, 8, 12, 16]
-    assert infill.grown([(1, 2), (9, 12), (13, 14)], borders) == [(0, 4), (8, 12)]  # one touches
-    assert infill.grown([(4, 8)], borders) == [(4, 8)]
-    assert infill.grown([(3, 14)], borders) == []  # the whole text
+    assert infill.aligned([(1, 5), (7, 11)], borders) == [(0, 4), (8, 12)]
+    assert infill.aligned([(3, 9)], borders) == [(4, 8)]  # shorter
+    assert infill.aligned([(5, 7), (13, 15)], borders) == [(4, 8), (12, 16)]
+    assert infill.aligned([(1, 2)], borders) == [(0, 4)]  # out, or nothing would be left
+    assert infill.aligned([(4, 8)], borders) == [(4, 8)]
+    assert infill.aligned([(1, 7), (9, 11)], borders) == [(0, 8)]  # one touches
+    assert infill.aligned([(1, 15)], borders) == []  # the whole text
+
+
+def test_spans_of_tokens_are_as_long_on_average(
+    tokenizer: Tokenizer, source_texts: list[str]
+) -> None:
+    def length(corruption: Corruption) -> float:
+        drawn = [
+            infill.corrupt(text, Random(seed), corruption, borders=tokenizer.borders)
+            for text in source_texts[:4]
+            for seed in range(100)
+        ]
+        spans = [span for each in drawn if each is not None for span in each.spans]
+        return sum(map(len, spans)) / len(spans)
+
+    some = replace(ALWAYS, mask_ratio=(0.0, 0.02), whole_lines=0.0)
+    assert length(replace(some, tokens=True)) == pytest.approx(length(some), rel=0.05)
 
 
 def test_the_same_seed_gives_the_same_corruption(source_texts: list[str]) -> None:

@@ -534,7 +534,8 @@ def eval_typing(
         str, typer.Option(help="When a completion is asked for: pauses, or every key.")
     ] = "pauses",
     accept: Annotated[
-        str, typer.Option(help="What one key accepts: all of it or its first line; or also words.")
+        str,
+        typer.Option(help="lines: a key takes all of it or its first line; words: also a word."),
     ] = "lines",
     context: Annotated[
         str, typer.Option(help="What stands after the cursor already: block, line or none.")

@@ -158,7 +158,7 @@ class Corruption:
     stop_at_line    of the documents with one span from their start or a line's: how many of the
                     spans end where a line does, before or after its newline. Cursors stand there;
                     from spans that end at any character a small model learns to end anywhere.
-    tokens          spans grow to the borders of the tokens that they cut; to compare with.
+    tokens          spans move to the nearest borders of tokens; to compare with.
     """
 
     rate: float = 0.5
@@ -213,7 +213,7 @@ def corrupt(
     """Cut spans out of `text`, or return None when it stays causal.
 
     `max_spans` lowers the distribution's own bound, for rows that have little room. `borders` are
-    those of the tokens of a text, which `corruption.tokens` asks for, see `grown`.
+    those of the tokens of a text, which `corruption.tokens` asks for, see `aligned`.
     """
     if rng.random() >= corruption.rate:
         return None
@@ -221,7 +221,7 @@ def corrupt(
     spans = draw_spans(text, rng, corruption, most)
     if corruption.tokens and spans:
         assert borders is not None, "spans of tokens need the tokens' borders"
-        spans = grown(spans, borders(text))
+        spans = aligned(spans, borders(text))
     return cut(text, spans) if spans else None
 
 
@@ -232,17 +232,27 @@ def cut(text: str, spans: Sequence[Span]) -> Corrupted:
     return Corrupted(kept=tuple(parts[::2]), spans=tuple(parts[1::2]))
 
 
-def grown(spans: Sequence[Span], borders: Sequence[int]) -> list[Span]:
-    """Sorted spans with both ends moved out to the next of the ascending `borders`, 0 the first.
+def aligned(spans: Sequence[Span], borders: Sequence[int]) -> list[Span]:
+    """Sorted spans with each end moved to the nearest of the ascending `borders`, 0 the first, or
+    where both would be the same out to the next ones, so that spans stay as long on average.
 
     A span that then touches the one before it, or is the whole text, is dropped.
     """
     found: list[Span] = []
     for start, end in spans:
-        start, end = borders[bisect_right(borders, start) - 1], borders[bisect_left(borders, end)]
+        out = borders[bisect_right(borders, start) - 1], borders[bisect_left(borders, end)]
+        start, end = _nearest(borders, start), _nearest(borders, end)
+        if start == end:
+            start, end = out
         if (not found or start > found[-1][1]) and end - start < borders[-1]:
             found.append((start, end))
     return found
+
+
+def _nearest(borders: Sequence[int], place: int) -> int:
+    after = bisect_left(borders, place)
+    before = borders[max(0, after - 1)]
+    return before if place - before < borders[after] - place else borders[after]
 
 
 def restore(corrupted: Corrupted) -> str:

@@ -5,11 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from bench_helpers import script
 
+from codegen25 import checkpoint
+from codegen25.data.shards import TextShard
 from codegen25.directory import FACTS
 from codegen25.evaluate import curve
 from codegen25.train import recipe as recipes
+from codegen25.train.heldout import of_text
+from codegen25.train.log import LOG, read
 from codegen25.train.loop import Trainer
 from conftest import Run
 
@@ -58,11 +63,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
 
 
 def test_tables_figure_and_cards_once(
-    runs: Path, tmp_path: Path, asked: list[Sequence[str]], run: Run,
+    runs: Path, corpus: Path, tmp_path: Path, asked: list[Sequence[str]], run: Run,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     (tmp_path / "docs").mkdir()
     command = [f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out", "docs")]
+    command += [f"--corpus={corpus}"]
     family.main(command)
     said = capsys.readouterr().out
     assert "Table 1: HumanEval" in said and "12.50" in said and "CodeGen2.5-7B-multi" in said
@@ -73,6 +79,13 @@ def test_tables_figure_and_cards_once(
     assert sum("--instruct" in each for each in asked) == 1
     for arguments in asked:  # the command line knows them
         assert run("eval", *arguments, "--help")[0] == 0
+    for name in family.STAGES["mono"]:  # of every stage the same text in the same rows
+        known = [entry for entry in read(runs / name / LOG) if family.KNOWN in entry]
+        assert [entry["step"] for entry in known] == [1, 2]
+    loaded = checkpoint.load(runs / family.STAGES["mono"][-1])
+    look = of_text(TextShard(corpus, "heldout"), loaded.tokenizer, family.CONTEXT, "cpu")
+    last = known[-1][family.KNOWN]
+    assert last == pytest.approx(look.bits_per_byte(loaded.model, torch.float32))
     drawn = (tmp_path / "docs/family.svg").read_text()
     assert "<svg" in drawn and (tmp_path / "docs/family.png").stat().st_size > 10_000
     for names in family.STAGES.values():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,11 @@ def test_means_and_differences_by_hand() -> None:
         "| pass@1 | b | 30.0 % [30.0, 30.0] |  |  |",
         "| pass@1 | c | 20.0 % [20.0, 20.0] | -10.0 % [-10.0, -10.0] | b |",
     ]
+    crossed = findings.Experiment(
+        "?", (bits,), experiment.arms, contrasts={"more": ["b", "a", "c", "b"]}
+    )
+    # (b - a) - (c - b) of each seed is b - a, for c is b there.
+    assert f"| {bits} | more | | +0.2000 [-0.2303, +0.6303] | |" in findings.table(crossed, found)
     alone = findings.table(experiment, {arm: runs[:1] for arm, runs in found.items()})
     assert "| c | 20.0 % | -10.0 % | b |" in alone
 
@@ -139,6 +145,8 @@ def test_an_experiment_from_nothing_to_the_page_and_again(
 
     monkeypatch.setattr(findings, "infilled", scores)
     monkeypatch.setattr(findings, "LINES", 2)
+    some = replace(findings.load("order"), measures=(findings.BITS, "pass@1"))
+    monkeypatch.setattr(findings, "load", lambda name: some)
     asked = ask(4 * 4 * 128)
     findings.run("order", 2, asked, page)
     text = page.read_text()
@@ -175,5 +183,5 @@ def test_infills_are_evaluated_by_the_command_line(ask: Ask, tmp_path: Path) -> 
     for arm in experiment.arms:
         found = findings.measured(experiment, arm, 0, asked)
         assert set(experiment.measures) <= found.keys()
-    (folder,) = asked.out.iterdir()
-    assert (folder / "single-line-suffix_first-first-3/scores.json").exists()
+    assert len(list(asked.out.iterdir())) == 2  # two arms ask one model
+    assert len(list(asked.out.glob("*/single-line-suffix_first-first-3/scores.json"))) == 2

@@ -132,5 +132,10 @@ def test_where_the_first_stage_began_is_said(runs: list[Path]) -> None:
 def test_a_corpus_that_changed_is_named_by_its_hash_alone(runs: list[Path], tmp_path: Path) -> None:
     [first] = stages(runs[:1])
     assert first.corpus() is not None
+    facts = {**first.facts, "recipe": {**first.recipe, "corpus": "words"}}
+    assert type(first)(first.folder, facts, first.log).corpus() is None
+    beside = first.folder.resolve().parent.parent / "words"
+    beside.symlink_to(Path(first.recipe["corpus"]).resolve())
+    assert type(first)(first.folder, facts, first.log).corpus() == first.corpus()
     moved = {**first.facts, "corpus_sha256": "0" * 64}
     assert type(first)(first.folder, moved, first.log).corpus() is None

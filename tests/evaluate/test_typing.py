@@ -140,7 +140,7 @@ def test_what_of_a_suggestion_is_taken(suggestion: str, rest: str, taken: str) -
 )
 def test_words_are_taken_a_key_each(suggestion: str, rest: str, taken: list[str]) -> None:
     assert taken_of(suggestion, "> " + rest, 2, "words") == taken
-    assert taken_of(suggestion, "> " + rest, 2, "lines") == taken[: taken == [suggestion]]
+    assert taken_of(suggestion, "> " + rest, 2, "lines") == (taken if taken == [suggestion] else [])
 
 
 def test_words_save_keys_by_hand() -> None:
@@ -353,8 +353,10 @@ def test_the_held_out_files_of_a_corpus_are_typed(
     out = tmp_path / "run"
     code, said, _ = run(
         "eval", "typing", "--corpus", corpus, "--each", 1, "--model", model_dir, "--limit", 2,
-        "--max-tokens", 2, "--out", out,
+        "--max-tokens", 2, "--out", out, "--accept", "words", "--trigger", "every",
     )  # fmt: skip
+    conditions = json.loads((out / "run.json").read_text())
+    assert (conditions["accept"], conditions["trigger"]) == ("words", "every")
     assert code == 0 and texts[0].group in said
     code, _, error = run("eval", "typing", "--model", model_dir)
     assert code == 2 and "name files" in error

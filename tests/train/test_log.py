@@ -73,5 +73,7 @@ def test_a_terminal_gets_a_bar(
 
 def test_nothing_held_out_is_said() -> None:
     both = {"heldout_bits_per_byte": 0.9, "heldout_pairs_bits_per_byte": 0.5}
-    assert described(both) == "held-out bits per byte 0.9000, of answers 0.5000"
+    assert (
+        described(both) == "held-out bits per byte 0.9000, held-out answers, bits per byte 0.5000"
+    )
     assert described({}) == "nothing is held out"

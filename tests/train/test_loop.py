@@ -29,7 +29,7 @@ from codegen25.errors import UserError
 from codegen25.model import Llama, initialize
 from codegen25.sample.engine import Engine
 from codegen25.tokenizer import Tokenizer
-from codegen25.train import footprint, loop, room, state
+from codegen25.train import footprint, heldout, loop, room, state
 from codegen25.train import recipe as recipes
 from codegen25.train.batches import Ahead
 from codegen25.train.heldout import HeldOut
@@ -716,7 +716,9 @@ def test_pairs_that_are_left_out_are_said(run: Run, recipe: Path, tmp_path: Path
     assert code == 2 and "no pair fits the context" in error and not (tmp_path / "n").exists()
 
 
-def test_answers_that_were_held_out_are_looked_at(run: Run, recipe: Path, tmp_path: Path) -> None:
+def test_answers_that_were_held_out_are_looked_at(
+    run: Run, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text("".join(
         json.dumps({"prompt": f"{i} = ", "response": f"{i % 7} + {i}"}) + "\n" for i in range(600)
@@ -727,14 +729,23 @@ def test_answers_that_were_held_out_are_looked_at(run: Run, recipe: Path, tmp_pa
     looks = {e["step"]: e for e in read(made.out / LOG) if ANSWERS in e}
     assert set(looks) == {2, 4} and all(TEXT in each for each in looks.values())
     assert looks[4][ANSWERS] == made.evaluate()[ANSWERS] != looks[4][TEXT]
-    best = min(looks, key=lambda step: looks[step][ANSWERS])
-    assert (made.out / "checkpoints/best").resolve().name == f"step-{best:08}"
-    again = trainer(recipe, "m", **named, stop_after="5")
-    assert again.resume() and again.best == looks[best][ANSWERS]
+    again = trainer(recipe, "m", **named, stop_after="6")
+    assert again.resume() and again.best == min(each[ANSWERS] for each in looks.values())
+    worse = {TEXT: 0.0, ANSWERS: again.best + 1}
+    best = (made.out / "checkpoints/best").resolve()
+    monkeypatch.setattr(again, "evaluate", lambda: worse)
+    again.run()
+    assert (made.out / "checkpoints/best").resolve() == best
+    facts = json.loads((made.out / directory.FACTS).read_text())
+    assert facts["pairs_held_out"] == made.kept > 0
+    assert facts["data_sha256"]["pairs"].endswith(f" without {made.kept}")
     code, out, _ = run(
         "train", recipe, "--out", tmp_path / "n", "--set", f"pairs={pairs}", "--set", "stop_after=1"
     )
-    assert code == 0 and "held-out bits per byte" in out and ", of answers " in out
+    assert (
+        code == 0 and "held-out bits per byte" in out and "held-out answers, bits per byte " in out
+    )
+    assert f"{made.kept} pairs are held out" in out
 
 
 def test_bits_of_answers_by_hand(recipe: Path, tokenizer: Tokenizer) -> None:
@@ -753,6 +764,16 @@ def test_bits_of_answers_by_hand(recipe: Path, tokenizer: Tokenizer) -> None:
     size = sum(len(turn.response.encode()) for [turn] in asked)
     found = HeldOut(rows, "cpu").bits_per_byte(model, torch.float32)
     assert found == pytest.approx(nats / size / math.log(2), rel=1e-4)
+
+
+def test_rows_that_are_looked_at_are_spread(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = trainer(recipe, "m").heldout[TEXT]
+    asked, arrays = [], look.rows.arrays
+    monkeypatch.setattr(look.rows, "arrays", lambda i, epoch: asked.append(i) or arrays(i, epoch))
+    monkeypatch.setattr(heldout, "ROWS", 3)
+    look.bits_per_byte(Llama(trainer(recipe, "m").model.config), torch.float32)
+    count = len(look.rows)
+    assert count > 6 and asked == [0, count // 3, 2 * count // 3]
 
 
 def test_sigterm_saves_and_exits_zero(recipe: Path) -> None:

@@ -164,10 +164,11 @@ def test_a_kind_that_is_unknown_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="pairs: comment is none of docstrings, comments, commits"):
         named("docstrings, comment")
     with pytest.raises(UserError, match="or some of docstrings"):
-        pairs.of("docstring", split_of(tmp_path, Document("x = 1\n", "a.py", "r")))
+        made = split_of(tmp_path, Document("x = 1\n", "a.py", "r"))
+        pairs.of("docstring", made, made)
 
 
 def test_a_corpus_without_any_is_named(tmp_path: Path) -> None:
     made = split_of(tmp_path, Document("x = 1\n", "a.py", "r", language="python"))
     with pytest.raises(UserError, match="no docstrings and no commits"):
-        pairs.of("docstrings, commits", made)
+        pairs.of("docstrings, commits", made, made)

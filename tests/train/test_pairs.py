@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from codegen25.data.documents import Document
 from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
 from codegen25.model import Llama, initialize
 from codegen25.tokenizer import Tokenizer
-from codegen25.train.mining import mined
 from codegen25.train.objective import IGNORE
-from codegen25.train.pairs import PairRows, Turn, held_out, of, question, read
+from codegen25.train.pairs import Given, PairRows, Turn, of, question, read
 from codegen25.train.recipe import Shape
+from conftest import split_of
 
 ALPACA = {"instruction": "Add two numbers.", "input": "a, b", "output": "return a + b"}
 CHAT = {
@@ -140,21 +141,39 @@ def test_nothing_leaks_between_conversations(tokenizer: Tokenizer) -> None:
 
 
 def test_of_a_file_with_hundreds_one_of_fifty_is_held_out(tmp_path: Path, corpus: Path) -> None:
-    def file(count: int) -> str:
-        rows = ({"prompt": f"{i // 2} = ", "response": f"{i}"} for i in range(count))
-        return str(written(tmp_path, *rows))
+    def given(count: int, alike: int = 2) -> Given:
+        rows = ({"prompt": f"{i // alike} = ", "response": f"{i}"} for i in range(count))
+        return of(str(written(tmp_path, *rows)), text, text)
 
     text = TextShard(corpus)
-    trained, held = of(file(2000), text), held_out(file(2000), text)
-    assert sorted(map(repr, trained + held)) == sorted(map(repr, read(Path(file(2000)))))
-    assert 10 < len(held) < 90
+    trained, held = given(2000)
+    assert sorted(map(repr, trained + held)) == sorted(map(repr, read(tmp_path / "pairs.jsonl")))
+    assert 10 < len(held) < 90 and held != sorted(held, key=lambda each: int(each[0].response))
     asked = {pair[0].prompt for pair in held}
     assert len(held) == 2 * len(asked) and not asked & {pair[0].prompt for pair in trained}
-    assert len(of(file(499), text)) == 499 and held_out(file(499), text) == []
+    assert [len(each) for each in given(499)] == [499, 0]
+    # Where one question is asked so often that all who ask it would be held out, none is.
+    assert all(len(given(600, alike).held) <= 36 for alike in (20, 100, 300, 600))
 
 
-def test_mined_pairs_are_held_out_with_their_text(corpus: Path) -> None:
-    text = TextShard(corpus, "heldout")
-    assert held_out("docstrings, comments", text) == [
-        (turn,) for turn in mined(text, ("docstrings", "comments"))
+def test_mined_pairs_are_held_out_with_their_text(tmp_path: Path) -> None:
+    def function(name: str) -> str:
+        return f'def {name}(x):\n    """Return {name} of the number x, whatever."""\n    return x\n'
+
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    trained = split_of(tmp_path / "a", Document(function("one"), "a.py", "p", language="python"))
+    both = [
+        Document(function(name), f"{name}.py", "q", language="python") for name in ("one", "two")
     ]
+    held = split_of(tmp_path / "b", *both, split="heldout")
+    made = of("docstrings", trained, held)
+    assert ["one" in pair[0].response for pair in made.trained] == [True]
+    assert ["two" in pair[0].response for pair in made.held] == [True]
+
+
+def test_no_more_rows_are_made_than_asked_for(tokenizer: Tokenizer) -> None:
+    asked = [(Turn(f"{i} = ", "x" * 20),) for i in range(50)]
+    whole, some = PairRows(asked, tokenizer, 64), PairRows(asked, tokenizer, 64, 3)
+    assert len(some) == 3 < len(whole)
+    assert all((some.arrays(i, 0)[0] == whole.arrays(i, 0)[0]).all() for i in range(3))

@@ -15,7 +15,7 @@ from workers import probe
 from codegen25 import checkpoint
 from codegen25.errors import UserError
 from codegen25.train import recipe as recipes
-from codegen25.train.log import LOG, read
+from codegen25.train.log import ANSWERS, LOG, TEXT, read
 from codegen25.train.loop import Trainer
 from codegen25.train.parallel import BUCKET, World, buckets, share_of
 
@@ -60,7 +60,10 @@ def losses(folder: Path) -> list[float]:
 
 
 def looks(folder: Path) -> list[float]:
-    return [e["heldout_bits_per_byte"] for e in read(folder / LOG) if "heldout_bits_per_byte" in e]
+    """Of every look held-out text, and answers where there are any."""
+    return [
+        entry[name] for entry in read(folder / LOG) for name in (TEXT, ANSWERS) if name in entry
+    ]
 
 
 def norms(folder: Path) -> list[float]:
@@ -117,13 +120,14 @@ def test_two_processes_give_the_losses_of_one_and_take_over_from_it(recipe: Path
 @pytest.mark.slow
 def test_two_processes_adapt_a_model_to_pairs_as_one_does(recipe: Path, model_dir: Path) -> None:
     pairs = recipe.parent / "pairs.jsonl"
-    rows = ({"instruction": f"Add {i}.", "output": f"x + {i}\n" * (1 + i % 7)} for i in range(60))
+    rows = ({"instruction": f"Add {i}.", "output": f"x + {i}\n" * (1 + i % 7)} for i in range(600))
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     asked = {
         "init": str(model_dir), "pairs": str(pairs), "lora.rank": "4", "optimizer.adam_lr": "0.01",
     }  # fmt: skip
     one = alone(recipe, "one", **asked)
     together(recipe, ("replicated", asked), ("sharded", asked | {"shard": "true"}))
+    assert len(looks(one)) == 2
     assert len(losses(one)) == 4 and losses(one)[0] != pytest.approx(losses(one)[3], rel=1e-3)
     for name in ("replicated", "sharded"):
         assert_equal(one, recipe.parent / name)

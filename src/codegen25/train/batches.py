@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 
 from codegen25.data.shards import TextShard
-from codegen25.errors import UserError
 from codegen25.tokenizer import Tokenizer
-from codegen25.train import pairs
 from codegen25.train.objective import IGNORE
 from codegen25.train.pairs import PairRows
 from codegen25.train.recipe import Recipe
@@ -48,17 +46,11 @@ class Batch:
         )
 
 
-def rows_of(recipe: Recipe, shard: TextShard, tokenizer: Tokenizer) -> Rows | PairRows:
-    """What a recipe trains on: the corpus' text, or pairs."""
-    context = recipe.shape.context
-    if recipe.pairs:
-        rows = PairRows(pairs.of(recipe.pairs, shard), tokenizer, context)
-        if not len(rows):
-            raise UserError("no pair fits the context")
-        return rows
+def rows_of(recipe: Recipe, shard: TextShard, tokenizer: Tokenizer) -> Rows:
+    """The corpus' text as a recipe trains on it."""
     return Rows(
-        shard, tokenizer, context, recipe.corruption, recipe.seed, recipe.window, recipe.objective,
-        recipe.share,
+        shard, tokenizer, recipe.shape.context, recipe.corruption, recipe.seed, recipe.window,
+        recipe.objective, recipe.share,
     )  # fmt: skip
 
 

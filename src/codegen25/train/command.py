@@ -22,7 +22,6 @@ from codegen25.train.loop import Probe, Progress, Trainer
 from codegen25.train.pairs import PairRows
 from codegen25.train.parallel import World
 from codegen25.train.recipe import Recipe
-from codegen25.train.rows import Rows
 from codegen25.train.spans import realised
 
 NOWHERE = {"corpus": "''", "tokenizer": "''"}
@@ -123,9 +122,9 @@ def _run(
 
 def _show_spans(recipe: Recipe) -> None:
     """Needs no model; on a large corpus it also cuts the rows, for runs to come."""
-    rows = rows_of(recipe, TextShard(Path(recipe.corpus)), Tokenizer.load(Path(recipe.tokenizer)))
-    if not isinstance(rows, Rows):
+    if recipe.pairs:
         raise UserError("--spans shows span corruption, and this recipe trains on pairs")
+    rows = rows_of(recipe, TextShard(Path(recipe.corpus)), Tokenizer.load(Path(recipe.tokenizer)))
     print(realised(rows), end="")
 
 
@@ -143,6 +142,8 @@ def _train(trainer: Trainer, resume: bool, probe: Probe) -> bool:
         f"{recipe.shape.context} tokens, {trainer.end:,} steps of {recipe.batch}, {trainer.device} "
         f"{str(trainer.dtype).removeprefix('torch.')}{beside}"
     )
+    if trainer.kept:
+        say(f"{trainer.kept:,} pairs are held out, to be looked at")
     if isinstance(trainer.rows, PairRows) and (left := trainer.rows.too_long):
         say(f"{left:,} pairs are left out: their prompts fill {recipe.shape.context} tokens alone")
     first = trainer.world.first
@@ -162,7 +163,7 @@ def _train(trainer: Trainer, resume: bool, probe: Probe) -> bool:
 
 def described(last: Mapping[str, float]) -> str:
     """A look at held-out text, for people."""
-    names = {TEXT: "held-out bits per byte", ANSWERS: "of answers"}
+    names = {TEXT: "held-out bits per byte", ANSWERS: "held-out answers, bits per byte"}
     parts = [f"{said} {last[name]:.4f}" for name, said in names.items() if name in last]
     if not parts:
         return "nothing is held out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -10,20 +11,18 @@ from codegen25.data.shards import TextShard
 from codegen25.infill import Corruption
 from codegen25.model import Llama
 from codegen25.tokenizer import Tokenizer
-from codegen25.train import pairs
-from codegen25.train.log import ANSWERS, TEXT
-from codegen25.train.objective import IGNORE, losses
+from codegen25.train.objective import losses
 from codegen25.train.pairs import PairRows
 from codegen25.train.parallel import World
-from codegen25.train.recipe import Recipe
 from codegen25.train.rows import Rows
+from codegen25.train.turns import Conversation
 
-ROWS = 64
-"""Rows that are looked at."""
+ROWS = 256
+"""Rows that are looked at, spread evenly: a file may be longer than the first of them."""
 
 
 class HeldOut:
-    """The first rows of what is held out: text, left to right, or pairs, of which answers count."""
+    """Rows of what is held out: text, left to right, or pairs, of which answers count."""
 
     def __init__(self, rows: Rows | PairRows, device: str) -> None:
         self.rows, self.device = rows, device
@@ -36,9 +35,9 @@ class HeldOut:
         # Every rank takes as many, for those of a sharded model have to ask together.
         count = min(ROWS, len(self.rows))
         for turn in range(0, count, world.size):
-            i = min(turn + world.rank, count - 1)
+            i = min(turn + world.rank, count - 1) * len(self.rows) // count
             x, y, _ = (torch.from_numpy(a)[None].to(self.device) for a in self.rows.arrays(i, 0))
-            ones = (y != IGNORE).float()
+            ones = torch.ones(y.shape, device=self.device)
             within, unpredicted = None, 0
             if isinstance(self.rows, PairRows):
                 within = torch.from_numpy(self.rows.documents(i))[None].to(self.device)
@@ -58,15 +57,9 @@ def of_text(shard: TextShard, tokenizer: Tokenizer, context: int, device: str) -
     return HeldOut(Rows(shard, tokenizer, context, Corruption(rate=0.0), 0), device)
 
 
-def held_out(
-    recipe: Recipe, shard: TextShard, tokenizer: Tokenizer, device: str
-) -> dict[str, HeldOut]:
-    """What of a run's data is held out, by the name of its measure: the corpus' text, and pairs."""
-    found, context = {}, recipe.shape.context
-    if shard.total_bytes:
-        found[TEXT] = of_text(shard, tokenizer, context, device)
-    kept = pairs.held_out(recipe.pairs, shard) if recipe.pairs else []
-    rows = PairRows(kept, tokenizer, context)
-    if len(rows):
-        found[ANSWERS] = HeldOut(rows, device)
-    return found
+def of_pairs(
+    kept: Sequence[Conversation], tokenizer: Tokenizer, context: int, device: str
+) -> HeldOut | None:
+    """The first of the pairs; None where no answer holds text."""
+    rows = PairRows(kept, tokenizer, context, ROWS)
+    return HeldOut(rows, device) if any(map(rows.bytes, range(len(rows)))) else None

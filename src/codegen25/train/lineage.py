@@ -12,7 +12,7 @@ from codegen25.config import read_json
 from codegen25.data.shards import TextShard
 from codegen25.directory import FACTS
 from codegen25.errors import UserError
-from codegen25.train.log import LOG, TEXT, read
+from codegen25.train.log import ANSWERS, LOG, TEXT, read
 from codegen25.train.provenance import init_sha256
 
 REPORT = "report.json"
@@ -44,18 +44,19 @@ class Stage:
 
     @property
     def looks(self) -> list[Mapping[str, Any]]:
-        """Entries of the log with held-out bits per byte, up to the step of the weights."""
-        found = [each for each in self.log if TEXT in each]
+        """Entries of the log with bits per byte of what is held out, up to the weights' step."""
+        found = [each for each in self.log if TEXT in each or ANSWERS in each]
         return [each for each in found if each["step"] <= self.facts["step"]]
 
     def corpus(self) -> Mapping[str, Any] | None:
-        """The report of its corpus, where that still lies where the recipe says."""
-        folder = Path(self.recipe["corpus"])
-        if not (folder / REPORT).is_file():
-            return None
-        if TextShard(folder).sha256 != self.facts["corpus_sha256"]:
-            return None
-        return read_json(folder / REPORT)
+        """The report of its corpus, where that still lies where the recipe says, as seen from here
+        or from beside the folder of the runs."""
+        for place in (Path(), self.folder.resolve().parent.parent):
+            folder = place / self.recipe["corpus"]
+            there = (folder / REPORT).is_file()
+            if there and TextShard(folder).sha256 == self.facts["corpus_sha256"]:
+                return read_json(folder / REPORT)
+        return None
 
 
 def stages(folders: Sequence[Path]) -> list[Stage]:

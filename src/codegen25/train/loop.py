@@ -33,6 +33,7 @@ from codegen25.train import (
     lora,
     optimizer,
     origin,
+    pairs,
     parallel,
     precision,
     provenance,
@@ -40,7 +41,7 @@ from codegen25.train import (
     state,
 )
 from codegen25.train.batches import Ahead, Batch, compose, rows_of
-from codegen25.train.heldout import HeldOut, held_out
+from codegen25.train.heldout import HeldOut, of_pairs, of_text
 from codegen25.train.log import ANSWERS, TEXT, Log
 from codegen25.train.lora import merged_state
 from codegen25.train.objective import IGNORE, losses
@@ -101,9 +102,11 @@ class Trainer:
         self.share = share_of(recipe.batch, self.world)
         self.shard = TextShard(Path(recipe.corpus))
         self.held = TextShard(Path(recipe.corpus), "heldout")
+        self.kept = 0
         self.rows, self.heldout = self._read()
+        self.decisive = ANSWERS if ANSWERS in self.heldout else TEXT
         self.code = provenance.code_version()
-        self.data_sha256 = provenance.data_sha256(self.shard, self.held, recipe.pairs)
+        self.data_sha256 = provenance.data_sha256(self.shard, self.held, recipe.pairs, self.kept)
         self.steps = max(1, math.ceil(recipe.epochs * len(self.rows) / recipe.batch))
         self.end = min(self.steps, recipe.stop_after or self.steps)
         config = origin.config_of(recipe, start, self.tokenizer.vocab_size)
@@ -142,8 +145,20 @@ class Trainer:
         else:
             self.shard.verify()
             self.held.verify()
-        rows = rows_of(self.recipe, self.shard, self.tokenizer)
-        held = held_out(self.recipe, self.held, self.tokenizer, self.device)
+        recipe, tokenizer, context = self.recipe, self.tokenizer, self.recipe.shape.context
+        held: dict[str, HeldOut] = {}
+        if self.held.total_bytes:
+            held[TEXT] = of_text(self.held, tokenizer, context, self.device)
+        rows: Rows | PairRows
+        if recipe.pairs:
+            given = pairs.of(recipe.pairs, self.shard, self.held)
+            rows, self.kept = PairRows(given.trained, tokenizer, context), len(given.held)
+            if not len(rows):
+                raise UserError("no pair fits the context")
+            if (answers := of_pairs(given.held, tokenizer, context, self.device)) is not None:
+                held[ANSWERS] = answers
+        else:
+            rows = rows_of(recipe, self.shard, tokenizer)
         if self.world.leads:
             self.world.wait()
         return rows, held
@@ -341,7 +356,7 @@ class Trainer:
     def look(self, probe: Probe, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
         """Evaluate after a save, log it, and let `best` lead to the best checkpoint if it stays."""
         found: dict[str, Any] = dict(self.evaluate())
-        bits = _decisive(found)
+        bits = found.get(self.decisive, math.inf)
         if self.world.first:
             found |= self._probed(probe, say)
             self.log.add({"step": self.step, "tokens": self.tokens, **found})
@@ -475,7 +490,11 @@ class Trainer:
             "seconds": self.seconds,
             "flops": positions * self.model.config.flops_per_token(context),
             "processes": self.world.size,
-        } | ({"pairs_left_out": self.rows.too_long} if isinstance(self.rows, PairRows) else {})
+        } | (
+            {"pairs_left_out": self.rows.too_long, "pairs_held_out": self.kept}
+            if isinstance(self.rows, PairRows)
+            else {}
+        )
 
     def resume(self, warn: Callable[[str], None] = lambda text: None) -> bool:
         """Go on from the newest checkpoint that is whole; whether there was one comes back.
@@ -529,15 +548,9 @@ class Trainer:
         if self.world.first:
             self.log.rewind(self.step)
         looks = self.log.looks
-        self.best = min(map(_decisive, looks), default=math.inf)
+        self.best = min((look.get(self.decisive, math.inf) for look in looks), default=math.inf)
         last = looks[-1] if looks else {}
         self.found = {key: last[key] for key in last if key not in ("step", "tokens")}
-
-
-def _decisive(look: Mapping[str, float]) -> float:
-    """What tells the best checkpoint: bits per byte of answers, or where no pairs are held out of
-    text."""
-    return look.get(ANSWERS, look.get(TEXT, math.inf))
 
 
 def _require_compiler(device: str) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,15 +100,17 @@ def _text(value: object) -> str:
 
 
 class PairRows:
-    """Conversations packed into rows, whole and in order; see `rows.Rows` for its methods.
+    """Conversations packed into rows, at most so many, whole and in order; see `rows.Rows` for its
+    methods.
 
     One that is longer than a row ends where the row does, without the end token; one whose first
     prompt leaves no room for an answer is left out, and counted in `too_long`.
     """
 
     def __init__(
-        self, conversations: Iterable[Conversation], tokenizer: Tokenizer, length: int
-    ) -> None:
+        self, conversations: Iterable[Conversation], tokenizer: Tokenizer, length: int,
+        most: int = sys.maxsize,
+    ) -> None:  # fmt: skip
         end = tokenizer.special(END_OF_TEXT)
         if end is None:
             raise UserError(f"the tokenizer lacks {END_OF_TEXT}; train one of ours")
@@ -120,6 +123,8 @@ class PairRows:
             if not any(answers):
                 self.too_long += 1
                 continue
+            if len(ids) > room and len(self._rows) == most:
+                break
             if len(ids) > room:
                 self._rows.append([])
                 self._bytes.append(0)
@@ -185,37 +190,39 @@ def _shared(whole: str, start: str) -> str:
     return whole[: next((i for i, (a, b) in enumerate(same) if a != b), len(start))]
 
 
-def of(source: str, corpus: TextShard) -> list[Conversation]:
-    """The conversations that a recipe's `pairs` names to train on: a jsonl file's without those
-    that `held_out` takes, or mined from the corpus."""
+class Given(NamedTuple):
+    """What a recipe's `pairs` names: conversations to train on, and others, in no order, to look
+    at."""
+
+    trained: list[Conversation]
+    held: list[Conversation]
+
+
+def of(source: str, corpus: TextShard, heldout: TextShard) -> Given:
+    """Mined from the corpus, and from its held-out text what is not among those; or a jsonl file's,
+    of which one in fifty is held out where there are some hundreds."""
     kinds = named(source)
     if not kinds:
-        return _divided(read(Path(source)))[0]
-    found = mined(corpus, kinds)
-    if not found:
+        return _divided(read(Path(source)))
+    trained = mined(corpus, kinds)
+    if not trained:
         raise UserError(f"the corpus holds no {' and no '.join(kinds)} to make pairs of")
-    return [(turn,) for turn in found]
+    held = set(mined(heldout, kinds)).difference(trained)
+    return Given([(turn,) for turn in trained], _mixed([(turn,) for turn in held]))
 
 
-def held_out(source: str, heldout: TextShard) -> list[Conversation]:
-    """Those that are not trained on: mined from the corpus' held-out text, or of a file's, where
-    it has some hundreds, one of fifty."""
-    kinds = named(source)
-    if kinds:
-        return [(turn,) for turn in mined(heldout, kinds)]
-    return _divided(read(Path(source)))[1]
+def _divided(found: list[Conversation]) -> Given:
+    """Drawn by what is asked first, so that equal questions stay together; nothing is held out
+    where that would be much, because many ask the same."""
+    held = [each for each in found if _hashed(each[0].prompt) % ONE_OF == 0]
+    if len(found) < FEWEST or len(held) * ONE_OF > 3 * len(found):
+        return Given(found, [])
+    return Given([each for each in found if _hashed(each[0].prompt) % ONE_OF], _mixed(held))
 
 
-def _divided(found: list[Conversation]) -> tuple[list[Conversation], list[Conversation]]:
-    """Trained on and held out, drawn by hash of what is asked: equal questions stay together."""
-    held = [
-        len(found) >= FEWEST and _hashed(conversation[0].prompt) % ONE_OF == 0
-        for conversation in found
-    ]
-    return (
-        [each for each, out in zip(found, held, strict=True) if not out],
-        [each for each, out in zip(found, held, strict=True) if out],
-    )
+def _mixed(found: list[Conversation]) -> list[Conversation]:
+    """By hash: the first of them are drawn from all."""
+    return sorted(found, key=lambda each: _hashed(repr(each)))
 
 
 def _hashed(text: str) -> int:

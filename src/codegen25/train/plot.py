@@ -23,8 +23,8 @@ MEASURES = {
 def plot(runs: Sequence[Path], out: Path, measure: str = "") -> list[Path]:
     """Draw the runs' logs; the files written, PNG and SVG, come back.
 
-    `measure` is a key of the logs; by default held-out bits per byte, or where nothing was held out
-    those of training. `out` names the files without their ending.
+    `measure` is a key of the logs; by default the first of `MEASURES` that all of them
+    have. `out` names the files without their ending.
     """
     logs = {run: read(run / LOG) for run in runs}
     wanted = measure or next(

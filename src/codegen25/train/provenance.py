@@ -26,8 +26,9 @@ PLACES = frozenset({"corpus", "tokenizer", "pairs"})
 """Fields that say where something lies; what lies there is compared instead."""
 
 
-def data_sha256(corpus: TextShard, heldout: TextShard, pairs: str) -> dict[str, str]:
-    """Hashes of what a run reads: both splits, text and structure, and the file of pairs, if any.
+def data_sha256(corpus: TextShard, heldout: TextShard, pairs: str, kept: int) -> dict[str, str]:
+    """Hashes of what a run reads: both splits, text and structure, and the file of pairs, if any,
+    with how many of them are `kept` out.
 
     Pairs that are mined from the corpus are named, their hash is the corpus'.
     """
@@ -36,7 +37,7 @@ def data_sha256(corpus: TextShard, heldout: TextShard, pairs: str) -> dict[str, 
         found["pairs"] = ",".join(named(pairs))
     elif pairs:
         try:
-            found["pairs"] = file_sha256(Path(pairs))
+            found["pairs"] = file_sha256(Path(pairs)) + (f" without {kept}" if kept else "")
         except OSError as error:
             raise UserError(f"{pairs}: cannot be read as pairs ({error})") from error
     return found

@@ -92,7 +92,7 @@ class Recipe:
     save_dtype         of the weights in the checkpoint (the optimizer keeps float32).
     save_minutes       between checkpoints.
     keep_last          checkpoints that stay, the newest ones.
-    keep_best          and the one with the fewest held-out bits per byte.
+    keep_best          and the one with the fewest held-out bits per byte (of pairs: of answers).
     evaluate_every     steps between looks at held-out text; 0: only at the end.
     shard              several processes cut the parameters among them (FSDP2); else each has all.
     recompute          activations are computed again for the gradient instead of being kept.

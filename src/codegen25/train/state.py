@@ -7,8 +7,8 @@ OUT/checkpoints/step-N/     a Hugging Face directory, and `state/` with fp32 wei
                             optimizers' state as a distributed checkpoint of torch, which any
                             number of processes can read; `checksums.json` over both
 OUT/checkpoints/.damaged-…  one that was found damaged when the run went on: left to people
-OUT/checkpoints/best        a link to the one with the fewest held-out bits per byte, with
-                            `keep_best` only: it might be pruned without
+OUT/checkpoints/best        a link to the one with the fewest held-out bits per byte (of pairs: of
+                            answers), with `keep_best` only: it might be pruned without
 """
 
 from __future__ import annotations

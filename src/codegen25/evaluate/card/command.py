@@ -38,9 +38,7 @@ def run(model: Path, training: Sequence[Path], scores: Sequence[Path]) -> Path:
     that is there, what stands outside the marks stays.
     """
     directory = Directory.read(model)
-    runs = stages(training)
-    if runs and read_json(model / FACTS) != runs[-1].facts:
-        raise UserError(f"{model}: did not come from {training[-1]}, whose {FACTS} differs")
+    runs = require(model, training)
     measured = [read(folder) for folder in scores]
     for each in measured:
         require_of(model, each)
@@ -55,10 +53,15 @@ def run(model: Path, training: Sequence[Path], scores: Sequence[Path]) -> Path:
     return path
 
 
-def require_marks(path: Path) -> None:
-    """A UserError if a card stands there that has no place for what is measured."""
+def require(model: Path, training: Sequence[Path]) -> list[Stage]:
+    """The runs that a model came from; a UserError if it came from others, or if a card stands
+    there that has no place for what is measured."""
+    runs, path = stages(training), model / CARD
+    if runs and read_json(model / FACTS) != runs[-1].facts:
+        raise UserError(f"{model}: did not come from {training[-1]}, whose {FACTS} differs")
     if path.exists():
         inserted(_before(path, "", ()), MARK, "", path)
+    return runs
 
 
 def _before(path: Path, folder: str, runs: Sequence[Stage]) -> str:

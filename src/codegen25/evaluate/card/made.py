@@ -87,11 +87,17 @@ def training(runs: Sequence[Stage]) -> str:
 
 
 def curve(runs: Sequence[Stage]) -> str:
-    """Held-out text as training went on, stage by stage."""
+    """What was held out as training went on, stage by stage."""
+    names = {TEXT: "bits per byte", ANSWERS: "bits per byte of answers"}
+    measured = {
+        name: said
+        for name, said in names.items()
+        if any(name in look for run in runs for look in run.looks)
+    }
     rows = [
         (
             str(number), f"{look['step']:,}", _millions(look["tokens"]),
-            f"{look[TEXT]:.3f}", f"{look[ANSWERS]:.3f}" if ANSWERS in look else "",
+            *(f"{look[name]:.3f}" if name in look else "" for name in measured),
             _percent(look.get("stop_rate")), _percent(look.get("exact_match")),
         )
         for number, run in enumerate(runs, 1)
@@ -100,12 +106,11 @@ def curve(runs: Sequence[Stage]) -> str:
     if not rows:
         return "## Curve\n\nNo held-out text was looked at on the way."
     heads = (
-        "stage", "step", "tokens", "bits per byte", "of answers", "infills that stop",
-        "exact lines",
+        "stage", "step", "tokens", *measured.values(), "infills that stop", "exact lines",
     )  # fmt: skip
     note = (
-        "Of held-out text of the stage's own corpus, in rows of its own context: figures of stages "
-        "that differ in these can't be compared. Answers are those to held-out instructions."
+        "Of what is held out of the stage's own corpus, in rows of its own context: figures of "
+        "stages that differ in these can't be compared."
     )
     return f"## Curve\n\n{_table(heads, rows)}\n\n{note}"
 

@@ -41,7 +41,8 @@ def run(
 ) -> None:
     """Type every text once more and print what completions saved; rules in `replay`.
 
-    `limit` is the most requests a file may make; `context` says what stands after the cursor.
+    `limit` is the most requests a file may make; `context` says what stands after the cursor,
+    `accept` what a key takes.
     """
     if not any(each.text for each in texts):
         raise UserError("nothing to type: name files that hold some text")

@@ -14,10 +14,11 @@ The rules:
 - While what is typed agrees with the suggestion on the screen it stays there; nothing is asked.
 - It is accepted, with one key, when it is what the user types next: the whole of it, else its first
   line, without the whitespace at the line's end. It must not end inside a word. What a suggestion
-  holds beyond its first line stays on the screen. Any other suggestion shown is a wrong show.
+  holds beyond its first line stays on the screen.
 - With "words" also the words its first line begins with are accepted while they come next, each
-  with a key of its own, as Ctrl+Right does it on the page: a word or a run of signs with the blanks
-  before it. Those at the end that a key each would type as well are typed.
+  with a key of its own, when it is shown: a word or a run of signs with the blanks before it, as
+  Ctrl+Right takes them on the page. Those at the end that a key each would type as well are typed.
+- A suggestion of which nothing is accepted is a wrong show.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Show:
     @property
     def saved(self) -> int:
         """Keys less than the same would have taken without it."""
-        return counted(self.accepted) - self.keys if self.accepted else 0
+        return counted(self.accepted) - self.keys
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Replay:
 
     @property
     def accepts(self) -> int:
-        """Suggestions accepted, a key each."""
+        """Keys that accepted something."""
         return sum(piece.kind == "accepted" for piece in self.pieces)
 
     @property
@@ -189,7 +190,7 @@ def _words(line: str, text: str, offset: int) -> list[str]:
         offset += len(word)
     while found and len(found[-1]) < LEAST:
         found.pop()
-    return found if sum(map(len, found)) > len(found) else []
+    return found
 
 
 def _indentation(text: str, offset: int) -> str:
