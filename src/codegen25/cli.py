@@ -654,6 +654,14 @@ bench = typer.Typer(
 app.add_typer(bench, name="bench")
 
 
+@bench.callback()
+def bench_ends() -> None:
+    """SIGTERM ends a benchmark as an error does, and with it the servers and peers it started."""
+    import signal
+
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
 @bench.command("data")
 def bench_data(
     folder: Annotated[Path, typer.Argument(help="Source files to measure on.")],

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -52,6 +56,20 @@ def test_people_who_type_are_answered(run: Run, monkeypatch: pytest.MonkeyPatch)
     alone = cells(out, "questions")
     assert float(alone["engine alone, p50 ms"]) > 0 and alone["other answers"] == "0"
     assert cells(out, "goal") == {"goal": "errors at most 0", "measured": "0", "met": "yes"}
+
+
+@pytest.mark.slow
+def test_a_bench_that_is_ended_takes_its_server_along() -> None:
+    command = [sys.executable, "-m", "codegen25", "bench", "serve", "--typists", "1"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        until = time.monotonic() + 60
+        while not (servers := psutil.Process(process.pid).children()):
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.1)
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+        psutil.wait_procs(servers, timeout=30)
+        assert not any(each.is_running() for each in servers)
 
 
 GOOD = {
