@@ -12,9 +12,11 @@ from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
 from codegen25.model import Llama, initialize
 from codegen25.tokenizer import Tokenizer
+from codegen25.train import pairs
 from codegen25.train.objective import IGNORE
 from codegen25.train.pairs import Given, PairRows, Turn, of, question, read
 from codegen25.train.recipe import Shape
+from codegen25.train.turns import Conversation
 from conftest import split_of
 
 ALPACA = {"instruction": "Add two numbers.", "input": "a, b", "output": "return a + b"}
@@ -123,6 +125,23 @@ def test_every_pair_is_in_a_row_once_or_counted(tokenizer: Tokenizer) -> None:
     assert (len(none), none.too_long) == (0, 1)
 
 
+def test_a_pair_goes_into_the_fullest_row_that_has_room(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def packed() -> list[int]:
+        made = rows(tokenizer, *(("", str(size)) for size in (40, 50, 8, 20)), length=59)
+        return [made.bytes(i) for i in range(len(made))]
+
+    def encoded(conversation: Conversation, *_: object) -> tuple[list[int], list[bool], int]:
+        size = int(conversation[0].response)
+        return [1] * size, [True] * size, size
+
+    monkeypatch.setattr(pairs, "_encoded", encoded)
+    assert packed() == [40 + 20, 50 + 8]
+    monkeypatch.setattr(pairs, "OPEN", 1)  # the emptiest stays open
+    assert packed() == [40 + 8, 50, 20]
+
+
 def test_nothing_leaks_between_conversations(tokenizer: Tokenizer) -> None:
     model = Llama(Shape(layers=2, hidden=32, heads=2, context=64).config(tokenizer.vocab_size))
     initialize(model, torch.Generator().manual_seed(0))
@@ -158,7 +177,8 @@ def test_of_a_file_with_hundreds_one_of_fifty_is_held_out(tmp_path: Path, corpus
 
 def test_mined_pairs_are_held_out_with_their_text(tmp_path: Path) -> None:
     def function(name: str) -> str:
-        return f'def {name}(x):\n    """Return {name} of the number x, whatever."""\n    return x\n'
+        body = "    found = x + x\n    return found - x if found else x\n"
+        return f'def {name}(x):\n    """Return {name} of the number x, whatever."""\n{body}'
 
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
