@@ -45,11 +45,13 @@ PROBLEMS = "HumanEval.jsonl.gz"
 OF_PROBLEMS = ("humaneval", "by-instruction")
 SURE, KEYS = 0.2, 1500
 """`sure` at pauses, where every key shows all; the requests of a file when every key asks."""
-LITTLE = "128"
-"""Tokens of an answer of the model whose context is 256."""
+LITTLE = "64"
+"""Tokens of an answer of the model whose context is 256: most of HumanEval's prompts fit beside."""
 FEW = 20
 """Samples of a problem for the model that is no end in itself."""
-PASSED, KNOWN, CONTEXT = "pass_at_1", "family_bits_per_byte", 256
+PASSED, KNOWN, OF = "pass_at_1", "family_bits_per_byte", "family_corpus"
+CONTEXT = 256
+"""Tokens of the rows in which all stages are compared."""
 PARTS = ("tables", "figure", "cards")
 
 
@@ -107,29 +109,30 @@ def scored(asked: Asked) -> dict[str, list[Path]]:
     return found
 
 
-def passed(runs: Sequence[Path], asked: Asked) -> None:
+def noted(runs: Sequence[Path], asked: Asked) -> None:
     """Note in a run's log, once, how much infilling and how much of the corpus' held-out text each
     kept checkpoint knows that was looked at: of all stages the same text in the same rows."""
     held = TextShard(asked.corpus, "heldout")
     for run in runs:
         log = read(run / LOG)
-        done = {name: {e["step"] for e in log if name in e} for name in (TEXT, KNOWN, PASSED)}
+        known = {e["step"] for e in log if e.get(OF) == held.sha256}
+        looked, done = ({e["step"] for e in log if name in e} for name in (TEXT, PASSED))
         for folder in sorted((run / "checkpoints").glob("step-*")):
             step = int(folder.name.partition("-")[2])
-            if step not in done[TEXT]:
+            if step not in looked:
                 continue
-            if step not in done[KNOWN]:
+            if step not in known:
                 loaded = checkpoint.load(folder)
                 look = of_text(held, loaded.tokenizer, CONTEXT, "cpu")
                 bits = look.bits_per_byte(loaded.model, torch.float32)
-                note(run / LOG, {**curve.point(folder, run), KNOWN: bits})
-            if step not in done[PASSED]:
+                note(run / LOG, {**curve.point(folder, run), KNOWN: bits, OF: held.sha256})
+            if step not in done:
                 arguments = asked.evaluations("multi")["single-line"]
                 _eval([*arguments, "--model", str(folder), "--log", str(run)])
 
 
 def drawn(made: Sequence[Stage], out: Path) -> Path:
-    """Figure 1: pass rate and bits per byte over all stages' tokens, ends of epochs dotted."""
+    """Figure 1: pass rate and bits per byte over the stages' tokens, ends of epochs dotted."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -184,19 +187,20 @@ def main(given: Sequence[str] | None = None) -> None:
     asked = Asked(
         options.runs, options.humaneval, options.corpus, options.out, options.samples, options.limit
     )
-    try:
+    try:  # faults are said before hours of work
         runs = [asked.runs / name for name in STAGES["mono"]]
         if options.limit is not None and "figure" in options.only:
             raise UserError("--limit goes with --only tables or cards: logs keep what is noted")
         for model, names in STAGES.items() if "cards" in options.only else ():
             training = [asked.runs / name for name in names]
-            card.require(
-                resolve(f"{NAME}-{model}"), training
-            )  # faults are said before hours of work
+            card.require(resolve(f"{NAME}-{model}"), training)
         stages(runs)
+        for model in STAGES:
+            resolve(f"{NAME}-{model}")
+        TextShard(asked.corpus, "heldout")
         found = scored(asked) if {"tables", "cards"} & set(options.only) else {}
         if "figure" in options.only:
-            passed(runs, asked)
+            noted(runs, asked)
             print(drawn(stages(runs), options.docs / "family"), file=sys.stderr)
         if "cards" in options.only:
             for model, names in STAGES.items():

@@ -85,7 +85,7 @@ class Experiment:
     arms: dict[str, dict[str, Any]]
     seeds: int = 3
     holes: str = "single-line"
-    contrasts: dict[str, Any] = field(default_factory=dict)
+    contrasts: dict[str, list[str]] = field(default_factory=dict)
 
     def against(self, arm: str) -> str:
         """The arm that another is compared with: the one that it names, or the first."""

@@ -3,7 +3,8 @@
 python benchmarks/personal.py FOLDER [--out runs/personal] [--limit N] [--set KEY=VALUE …]
 
 The Python files below FOLDER are split by hash: to three quarters the shipped model is adapted, by
-`codegen25 train personal`, the rest is typed once more and measured, before and after. The user's
+`codegen25 train personal`; of the rest bits per byte are measured before and after, and some of
+them are typed once more. The user's
 own personal model stays what it is. What was done is not done again.
 """
 
@@ -34,7 +35,8 @@ from codegen25.train.command import NOWHERE
 MEASURED = 64
 """Of 256, how many files are measured instead of learned from."""
 TYPED = 24
-"""How many of them are typed again."""
+WAYS = ("--accept", "words")
+"""How many of them are typed again, and how."""
 SHARES = {"saved": "keys saved", "completed": "written by completion"}
 COUNTS = {"shown": "suggestions shown", "accepted": "accepted", "wrong": "wrong shows"}
 
@@ -50,8 +52,8 @@ def split(folder: Path) -> tuple[list[Path], list[Path]]:
     return adapted, measured
 
 
-def _drawn(path: Path) -> bytes:
-    return sha256(path.name.encode()).digest()
+def _drawn(name: str) -> bytes:
+    return sha256(name.encode()).digest()
 
 
 def _sum(path: Path) -> str:
@@ -89,14 +91,14 @@ def measured(model: Path, files: Path, out: Path, limit: int | None) -> dict[str
     scores = out / "scores.json"
     if not scores.exists():
         more = [] if limit is None else ["--limit", str(limit)]
-        again = sorted(map(str, sorted(files.rglob("*.py"), key=_drawn)[:TYPED]))
+        there = {path.relative_to(files).as_posix(): path for path in files.rglob("*.py")}
+        again = [str(there[name]) for name in sorted(there, key=_drawn)[:TYPED]]
         _run(
             [
                 "eval",
                 "typing",
                 *again,
-                "--accept",
-                "words",
+                *WAYS,
                 "--model",
                 str(model),
                 "--out",
@@ -159,6 +161,8 @@ def main(given: Sequence[str] | None = None) -> None:
         wanted = [
             str(asked.folder.resolve()),
             asked.limit,
+            TYPED,
+            *WAYS,
             *asked.given,
             *map(_sum, learned + rest),
         ]

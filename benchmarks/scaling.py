@@ -22,6 +22,7 @@ import findings
 import numpy as np
 
 from codegen25 import settings
+from codegen25.config import ModelConfig
 from codegen25.errors import UserError
 from codegen25.evaluate.report.text import insert
 from codegen25.tokenizer import Tokenizer
@@ -97,7 +98,7 @@ def fitted(looks: Sequence[Look]) -> Law:
     return best[1]
 
 
-def planned(name: str, asked: findings.Asked, flops: float) -> Recipe:
+def planned(name: str, asked: findings.Asked, flops: float) -> tuple[Recipe, ModelConfig]:
     """A size's recipe with a budget; a UserError where it has too few steps to be looked at."""
     layers, hidden = SIZES[name]
     overrides = {
@@ -113,17 +114,16 @@ def planned(name: str, asked: findings.Asked, flops: float) -> Recipe:
         findings.recipe_of(overrides, 0, dataclasses.replace(asked, positions=steps * tokens)),
         evaluate_every=max(1, steps // LOOKS),
     )
-    first = -(-3 * recipe.schedule.warmup // recipe.evaluate_every) * recipe.evaluate_every
+    every = recipe.evaluate_every
+    first = max(every, -(-3 * recipe.schedule.warmup // every) * every)
     if first > (1 - COOLDOWN) * steps:
         raise UserError(f"{name}: {steps} steps have no look at the high rate; give more --flops")
-    return recipe
+    return recipe, config
 
 
-def grown(name: str, recipe: Recipe, asked: findings.Asked) -> Grown:
+def grown(name: str, recipe: Recipe, config: ModelConfig, asked: findings.Asked) -> Grown:
     """Train a size, unless that is done."""
     tokens = recipe.batch * recipe.shape.context
-    vocabulary = Tokenizer.load(asked.tokenizer).vocab_size
-    config = recipe.resolved(vocabulary, "cpu").shape.config(vocabulary)
     cost = config.flops_per_token(recipe.shape.context)
     folder = findings.folder_of(recipe, asked) / "model"
     print(f"{name}: {folder}", file=sys.stderr, flush=True)
@@ -215,8 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             given.corpus, given.tokenizer or given.corpus / "tokenizer.json", Path(), given.out, 1,
             overrides,
         )  # fmt: skip
-        recipes = {name: planned(name, asked, given.flops) for name in names}
-        runs = [grown(name, recipe, asked) for name, recipe in recipes.items()]
+        plans = {name: planned(name, asked, given.flops) for name in names}
+        runs = [grown(name, *plan, asked) for name, plan in plans.items()]
         law = fitted([look for run in runs for look in run.looks])
         plot = drawn(runs, law, given.page.with_name("scaling"))[0]
         text = text_of(runs, law, plot.name)

@@ -655,11 +655,12 @@ app.add_typer(bench, name="bench")
 
 
 @bench.callback()
-def bench_ends() -> None:
+def bench_ends(context: typer.Context) -> None:
     """SIGTERM ends a benchmark as an error does, and with it the servers and peers it started."""
     import signal
 
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    old = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    context.call_on_close(lambda: signal.signal(signal.SIGTERM, old))
 
 
 @bench.command("data")

@@ -12,6 +12,7 @@ from codegen25 import checkpoint
 from codegen25.data.shards import TextShard
 from codegen25.directory import FACTS
 from codegen25.evaluate import curve
+from codegen25.sample import prompting
 from codegen25.train import recipe as recipes
 from codegen25.train.heldout import of_text
 from codegen25.train.log import LOG, read
@@ -86,6 +87,7 @@ def test_tables_figure_and_cards_once(
     look = of_text(TextShard(corpus, "heldout"), loaded.tokenizer, family.CONTEXT, "cpu")
     last = known[-1][family.KNOWN]
     assert last == pytest.approx(look.bits_per_byte(loaded.model, torch.float32))
+    prompting.require_room(int(family.LITTLE), family.CONTEXT)
     drawn = (tmp_path / "docs/family.svg").read_text()
     assert "<svg" in drawn and (tmp_path / "docs/family.png").stat().st_size > 10_000
     for names in family.STAGES.values():
@@ -98,9 +100,10 @@ def test_tables_figure_and_cards_once(
 
 
 def test_a_trial_is_kept_apart_and_notes_nothing(
-    runs: Path, tmp_path: Path, asked: list[Sequence[str]]
+    runs: Path, corpus: Path, tmp_path: Path, asked: list[Sequence[str]]
 ) -> None:
     command = [f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out")]
+    command += [f"--corpus={corpus}"]
     family.main([*command, "--limit", "2", "--only", "tables"])
     count = len(asked)
     family.main([*command, "--only", "tables"])
@@ -110,9 +113,10 @@ def test_a_trial_is_kept_apart_and_notes_nothing(
 
 
 def test_scores_of_other_weights_are_not_shown(
-    runs: Path, tmp_path: Path, asked: list[Sequence[str]]
+    runs: Path, corpus: Path, tmp_path: Path, asked: list[Sequence[str]]
 ) -> None:
     command = [f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out")]
+    command += [f"--corpus={corpus}"]
     family.main([*command, "--only", "tables"])
     (tmp_path / "out/mono-single-line/run.json").write_text(json.dumps({"weights_sha256": "no"}))
     with pytest.raises(SystemExit, match="scores of other weights"):

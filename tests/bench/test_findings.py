@@ -56,6 +56,8 @@ def test_every_arm_is_a_recipe_and_every_measure_known(name: str) -> None:
         built.add((recipes.load(findings.BASE, NOWHERE | overrides), fields.get("layout")))
         assert experiment.against(arm) in experiment.arms
     assert len(built) == len(experiment.arms)  # no two alike
+    for arms in experiment.contrasts.values():
+        assert len(arms) == 4 and set(arms) <= experiment.arms.keys()
     page = inserted((ROOT / "docs/findings.md").read_text(), name, "a table")
     assert "a table" in page and "What it says: " in page.partition("a table")[2]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -38,10 +39,13 @@ def test_from_a_folder_to_the_table_and_again(
     small = {"init": f"{str(model_dir)!r}", "shape.context": "128", "batch": "2", "epochs": "6.0",
              "optimizer.adam_lr": "0.03"}  # fmt: skip
     given = [part for pair in small.items() for part in ("--set", "=".join(pair))]
+    monkeypatch.setattr(personal, "TYPED", 1)
     command = [repository, "--out", tmp_path / "out", "--limit", "2", *given]
     personal.main(list(map(str, command)))
     said = capfd.readouterr().out
-    assert "| | shipped | adapted |" in said and "Adapted to" in said
+    assert "| | shipped | adapted |" in said and "Adapted to" in said and "1 of them typed" in said
+    conditions = json.loads((tmp_path / "out/after/run.json").read_text())
+    assert len(conditions["files"]) == 1 and conditions["accept"] == "words"
     [row] = [line.split(" | ") for line in said.splitlines() if "bits per byte" in line]
     before, after = float(row[1]), float(row[2].rstrip(" |"))
     assert after < before  # the untrained model knows nothing, the adapted one some bytes

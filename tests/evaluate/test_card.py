@@ -27,9 +27,10 @@ def trained(recipe: Path, out: Path, **overrides: str) -> Path:
 @pytest.fixture
 def runs(recipe: Path) -> list[Path]:
     """Two stages, the second begun with the first one's weights."""
-    first = trained(recipe, recipe.parent / "first", name="first")
+    folder = recipe.parent / "runs"
+    first = trained(recipe, folder / "first", name="first")
     again = {"init": str(first), "name": "second", "objective.answer_weight": "4.0"}
-    return [first, trained(recipe, recipe.parent / "second", **again)]
+    return [first, trained(recipe, folder / "second", **again)]
 
 
 def scores(folder: Path, model: Path) -> Path:

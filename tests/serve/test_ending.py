@@ -140,6 +140,10 @@ def test_what_is_long_is_told_that_the_server_ends(tmp_path: Path) -> None:
 def test_who_is_idle_leaves_at_once(tmp_path: Path, number: int) -> None:
     with running(["-m", "codegen25"], tmp_path) as server:
         kept = socket.create_connection(("127.0.0.1", server.port))
+        kept.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert kept.recv(12) == b"HTTP/1.1 200"  # it was taken, and is kept open
+        while not kept.recv(1000).endswith(b"}"):
+            pass
         server.end(number)
         assert server.process.wait(command.GRACE_SECONDS) == 0
         assert kept.recv(10) == b""

@@ -30,6 +30,7 @@ from codegen25.model import Llama, initialize
 from codegen25.sample.engine import Engine
 from codegen25.tokenizer import Tokenizer
 from codegen25.train import footprint, heldout, loop, room, state
+from codegen25.train import pairs as pairs_module
 from codegen25.train import recipe as recipes
 from codegen25.train.batches import Ahead
 from codegen25.train.heldout import HeldOut
@@ -738,7 +739,11 @@ def test_answers_that_were_held_out_are_looked_at(
     assert (made.out / "checkpoints/best").resolve() == best
     facts = json.loads((made.out / directory.FACTS).read_text())
     assert facts["pairs_held_out"] == made.kept > 0
-    assert facts["data_sha256"]["pairs"].endswith(f" without {made.kept}")
+    monkeypatch.setattr(pairs_module, "OPEN", 1)
+    monkeypatch.setattr(pairs_module, "FEWEST", 10**6)
+    with pytest.raises(UserError, match=r"planned for \d+ steps, which are \d+ now"):
+        trainer(recipe, "m", **named, stop_after="7").resume()
+    monkeypatch.undo()
     code, out, _ = run(
         "train", recipe, "--out", tmp_path / "n", "--set", f"pairs={pairs}", "--set", "stop_after=1"
     )
@@ -768,12 +773,25 @@ def test_bits_of_answers_by_hand(recipe: Path, tokenizer: Tokenizer) -> None:
 
 def test_rows_that_are_looked_at_are_spread(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     look = trainer(recipe, "m").heldout[TEXT]
-    asked, arrays = [], look.rows.arrays
+    asked: list[int] = []
+    arrays = look.rows.arrays
     monkeypatch.setattr(look.rows, "arrays", lambda i, epoch: asked.append(i) or arrays(i, epoch))
     monkeypatch.setattr(heldout, "ROWS", 3)
     look.bits_per_byte(Llama(trainer(recipe, "m").model.config), torch.float32)
     count = len(look.rows)
     assert count > 6 and asked == [0, count // 3, 2 * count // 3]
+
+
+def test_a_look_is_the_same_however_many_rows_are_read_at_once(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trainer(recipe, "m")
+    model = Llama(run.model.config)
+    initialize(model, torch.Generator().manual_seed(1))
+    found = run_of(model, run)
+    for tokens in (1, 3 * run.recipe.shape.context):
+        monkeypatch.setattr(heldout, "TOKENS", tokens)
+        assert run_of(model, run) == pytest.approx(found, rel=1e-5)
 
 
 def test_sigterm_saves_and_exits_zero(recipe: Path) -> None:

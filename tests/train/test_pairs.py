@@ -138,6 +138,8 @@ def test_a_pair_goes_into_the_fullest_row_that_has_room(
 
     monkeypatch.setattr(pairs, "_encoded", encoded)
     assert packed() == [40 + 20, 50 + 8]
+    monkeypatch.setattr(pairs, "OPEN", 3)
+    assert packed() == [40 + 20, 50 + 8]
     monkeypatch.setattr(pairs, "OPEN", 1)  # the emptiest stays open
     assert packed() == [40 + 8, 50, 20]
 

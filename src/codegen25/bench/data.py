@@ -168,14 +168,18 @@ def _memory(command: list[str]) -> tuple[int, int]:
     most = together = 0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
         root = psutil.Process(running.pid)
-        while running.poll() is None:
-            held = []
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for process in [root, *root.children(recursive=True)]:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        held.append(process.memory_info().rss)
-            most, together = max([most, *held]), max(together, sum(held))
-            time.sleep(0.05)
+        try:
+            while running.poll() is None:
+                held = []
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    for process in [root, *root.children(recursive=True)]:
+                        with contextlib.suppress(psutil.NoSuchProcess):
+                            held.append(process.memory_info().rss)
+                most, together = max([most, *held]), max(together, sum(held))
+                time.sleep(0.05)
+        except BaseException:
+            running.terminate()
+            raise
         if running.returncode:
             said = running.stderr.read().decode() if running.stderr else ""
             raise UserError(said.strip().splitlines()[-1] if said.strip() else "the run failed")

@@ -143,7 +143,7 @@ def _train(trainer: Trainer, resume: bool, probe: Probe) -> bool:
         f"{str(trainer.dtype).removeprefix('torch.')}{beside}"
     )
     if trainer.kept:
-        say(f"{trainer.kept:,} pairs are held out, to be looked at")
+        say(f"{trainer.kept:,} pairs are held out")
     if isinstance(trainer.rows, PairRows) and (left := trainer.rows.too_long):
         say(f"{left:,} pairs are left out: their prompts fill {recipe.shape.context} tokens alone")
     first = trainer.world.first

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from codegen25.data.shards import TextShard
@@ -18,7 +19,9 @@ from codegen25.train.rows import Rows
 from codegen25.train.turns import Conversation
 
 ROWS = 256
-"""Rows that are looked at, spread evenly: a file may be longer than the first of them."""
+"""Rows that are looked at, spread evenly: the first ones may all lie in one file."""
+TOKENS = 4096
+"""Read at once."""
 
 
 class HeldOut:
@@ -31,25 +34,33 @@ class HeldOut:
     def bits_per_byte(self, model: Llama, dtype: torch.dtype, world: World | None = None) -> float:
         """Bits a byte; nothing predicts a row of text's first id, so its bytes do not count."""
         world = world or World()
-        nats, size = 0.0, 0
+        nats, size, count = 0.0, 0, min(ROWS, len(self.rows))
+        several = max(1, TOKENS // self.rows.length)
         # Every rank takes as many, for those of a sharded model have to ask together.
-        count = min(ROWS, len(self.rows))
-        for turn in range(0, count, world.size):
-            i = min(turn + world.rank, count - 1) * len(self.rows) // count
-            x, y, _ = (torch.from_numpy(a)[None].to(self.device) for a in self.rows.arrays(i, 0))
-            ones = torch.ones(y.shape, device=self.device)
-            within, unpredicted = None, 0
-            if isinstance(self.rows, PairRows):
-                within = torch.from_numpy(self.rows.documents(i))[None].to(self.device)
-            else:
-                unpredicted = int(self.rows.sizes[x[0, 0]])
-            with torch.autocast(torch.device(self.device).type, dtype, dtype != torch.float32):
-                loss = float(losses(model, x, y, ones, 0.0, within)[1])
-            if turn + world.rank < count:
+        for turn in range(0, count, several * world.size):
+            first = turn + several * world.rank
+            mine = range(first, min(first + several, count))
+            rows = [i * len(self.rows) // count for i in mine or [count - 1]]
+            loss, read = self._asked(model, dtype, rows)
+            if mine:
                 nats += loss
-                size += self.rows.bytes(i) - unpredicted
+                size += read
         nats, total = world.sum(nats, size)
         return nats / total / math.log(2)
+
+    def _asked(self, model: Llama, dtype: torch.dtype, rows: Sequence[int]) -> tuple[float, int]:
+        """Nats of some rows in one pass, and the bytes that were predicted."""
+        made = zip(*(self.rows.arrays(i, 0) for i in rows), strict=True)
+        x, y, _ = (torch.from_numpy(np.stack(each)).to(self.device) for each in made)
+        within, size = None, sum(map(self.rows.bytes, rows))
+        if isinstance(self.rows, PairRows):
+            documents = np.stack([self.rows.documents(i) for i in rows])
+            within = torch.from_numpy(documents).to(self.device)
+        else:
+            size -= int(self.rows.sizes[x[:, 0].cpu()].sum())
+        ones = torch.ones(y.shape, device=self.device)
+        with torch.autocast(torch.device(self.device).type, dtype, dtype != torch.float32):
+            return float(losses(model, x, y, ones, 0.0, within)[1]), size
 
 
 def of_text(shard: TextShard, tokenizer: Tokenizer, context: int, device: str) -> HeldOut:

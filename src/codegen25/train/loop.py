@@ -106,7 +106,7 @@ class Trainer:
         self.rows, self.heldout = self._read()
         self.decisive = ANSWERS if ANSWERS in self.heldout else TEXT
         self.code = provenance.code_version()
-        self.data_sha256 = provenance.data_sha256(self.shard, self.held, recipe.pairs, self.kept)
+        self.data_sha256 = provenance.data_sha256(self.shard, self.held, recipe.pairs)
         self.steps = max(1, math.ceil(recipe.epochs * len(self.rows) / recipe.batch))
         self.end = min(self.steps, recipe.stop_after or self.steps)
         config = origin.config_of(recipe, start, self.tokenizer.vocab_size)

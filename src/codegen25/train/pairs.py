@@ -28,7 +28,7 @@ from codegen25.train.objective import IGNORE
 from codegen25.train.turns import Conversation, Turn
 
 OPEN = 64
-"""Rows that a pair may still go into."""
+"""Rows that pairs may still go into."""
 FEWEST, ONE_OF = 500, 50
 """Pairs of a file of which some are held out, and which share of them."""
 
@@ -105,8 +105,8 @@ def _text(value: object) -> str:
 class PairRows:
     """Conversations packed into rows, at most so many; see `rows.Rows` for its methods.
 
-    Each goes whole into the fullest of the last rows that has room for it: best fit with a bounded
-    number of open rows, which wastes 6 % of them where filling one after the other wastes 23 %
+    Each goes whole into the fullest open row that has room for it, and of more than `OPEN` the
+    fullest is closed: best fit, which wastes 6 % where one row after the other wastes 23 %
     (docs/log.md).
 
     One that is longer than a row ends where the row does, without the end token; one whose first
@@ -141,7 +141,7 @@ class PairRows:
             self._rows[row].append((ids, answers))
             self._bytes[row] += size
             insort(open_rows, (room - len(ids), row))
-            del open_rows[: len(open_rows) - OPEN]
+            del open_rows[:-OPEN]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -224,10 +224,12 @@ def of(source: str, corpus: TextShard, heldout: TextShard) -> Given:
 def _divided(found: list[Conversation]) -> Given:
     """Drawn by what is asked first, so that equal questions stay together; nothing is held out
     where that would be much, because many ask the same."""
-    held = [each for each in found if _hashed(each[0].prompt) % ONE_OF == 0]
+    trained, held = list[Conversation](), list[Conversation]()
+    for each in found:
+        (trained if _hashed(each[0].prompt) % ONE_OF else held).append(each)
     if len(found) < FEWEST or len(held) * ONE_OF > 3 * len(found):
         return Given(found, [])
-    return Given([each for each in found if _hashed(each[0].prompt) % ONE_OF], _mixed(held))
+    return Given(trained, _mixed(held))
 
 
 def _mixed(found: list[Conversation]) -> list[Conversation]:

@@ -26,9 +26,8 @@ PLACES = frozenset({"corpus", "tokenizer", "pairs"})
 """Fields that say where something lies; what lies there is compared instead."""
 
 
-def data_sha256(corpus: TextShard, heldout: TextShard, pairs: str, kept: int) -> dict[str, str]:
-    """Hashes of what a run reads: both splits, text and structure, and the file of pairs, if any,
-    with how many of them are `kept` out.
+def data_sha256(corpus: TextShard, heldout: TextShard, pairs: str) -> dict[str, str]:
+    """Hashes of what a run reads: both splits, text and structure, and the file of pairs, if any.
 
     Pairs that are mined from the corpus are named, their hash is the corpus'.
     """
@@ -37,7 +36,7 @@ def data_sha256(corpus: TextShard, heldout: TextShard, pairs: str, kept: int) ->
         found["pairs"] = ",".join(named(pairs))
     elif pairs:
         try:
-            found["pairs"] = file_sha256(Path(pairs)) + (f" without {kept}" if kept else "")
+            found["pairs"] = file_sha256(Path(pairs))
         except OSError as error:
             raise UserError(f"{pairs}: cannot be read as pairs ({error})") from error
     return found
@@ -76,6 +75,11 @@ def require_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
     mine = now["data_sha256"]  # checkpoints of before it was noted have none
     if names := [k for k, v in before.get("data_sha256", mine).items() if mine.get(k) != v]:
         raise UserError(f"{out}: trained on other data; {' and '.join(names)} differ")
+    if before["steps"] != now["steps"]:
+        raise UserError(
+            f"{out}: planned for {before['steps']:,} steps, which are {now['steps']:,} now: the "
+            "version that began it cuts rows otherwise; go on with that one"
+        )
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -98,7 +98,7 @@ class Running:
         self._ears.start()
         try:
             self.about = self._reply(seconds)
-        except NotRun:
+        except BaseException:
             self.close()
             raise
 

@@ -52,8 +52,10 @@ def _beside_stopped(server: Server, large: Sequence[bytes], place: Place) -> dic
     # Another suffix: at the old one's keystrokes the answers are known.
     asked = bodies.typed(replace(place, suffix=f"{place.suffix}\n# again\n"), stream=False)
     before = server.ended()
-    readers = [_stopped(server.target, body) for body in large]
+    readers: list[subprocess.Popen[bytes]] = []
     try:
+        for body in large:
+            readers.append(_stopped(server.target, body))
         answers = asyncio.run(one_by_one(server.target, asked[:QUESTIONS]))
         computed = _computed(server)
         ended = server.ended() - before - len(answers)

@@ -104,7 +104,7 @@ def curve(runs: Sequence[Stage]) -> str:
         for look in run.looks
     ]  # fmt: skip
     if not rows:
-        return "## Curve\n\nNo held-out text was looked at on the way."
+        return "## Curve\n\nNothing that is held out was looked at on the way."
     heads = (
         "stage", "step", "tokens", *measured.values(), "infills that stop", "exact lines",
     )  # fmt: skip
