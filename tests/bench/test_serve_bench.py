@@ -233,7 +233,7 @@ def seen(*answers: tuple[bytes, float, bytes]) -> Seen:
     async def look() -> Seen:
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        found = await type_all(Target("127.0.0.1", port, "/"), [[b"{}"]], 0.4, 0.4)
+        found = await type_all(Target("127.0.0.1", port, "/"), [[b"{}"]], 0.8, 0.4)
         server.close()
         return found
 

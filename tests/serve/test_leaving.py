@@ -200,12 +200,12 @@ def test_a_reader_that_stops_is_hung_up_on(
 def test_a_slow_reader_gets_its_answer(
     commanded: tuple[uvicorn.Server, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reply, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(reply, "SEND_SECONDS", 1.5)
     made = post(commanded[1], {"content": "x " * 20_000}, "/tokenize", buffer=2048)
     text = b""
     with made:
         for _ in range(8):
-            time.sleep(0.1)
+            time.sleep(0.3)
             text += made.recv(8192)
         while not text.endswith(b"]}") and (part := made.recv(65536)):
             text += part
@@ -287,7 +287,7 @@ def test_a_full_queue_says_when_to_come_again() -> None:
 
         def ask() -> None:
             with httpx.Client(base_url=running.url, timeout=120, trust_env=False) as client:
-                response = client.post("/v1/completions", json={**LONG, "max_tokens": 100, "n": 16})
+                response = client.post("/v1/completions", json={**LONG, "max_tokens": 400, "n": 16})
                 statuses.append((response.status_code, response.headers.get("retry-after", "")))
 
         threads = [threading.Thread(target=ask) for _ in range(8)]

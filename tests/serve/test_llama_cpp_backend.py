@@ -396,7 +396,7 @@ def test_what_does_not_fit_is_refused_before_it_is_asked(model: GgufModel) -> No
 
 def test_a_budget_ends_an_answer(model: GgufModel) -> None:
     fake = FakeLlama(WORDS * 50, pause=0.02)
-    completion, _ = answered(model, fake, request(max_tokens=200, budget=0.15))
+    completion, _ = answered(model, fake, request(max_tokens=200, budget=1.0))
     assert completion.stop_reason == "time" and completion.text.startswith("return")
 
 

@@ -265,7 +265,11 @@ def test_an_answer_under_way_is_not_asked_for_again(
     asyncio.run(main())
 
 
-def test_idle_time_prepares_what_comes_after_accepting(engine: Engine) -> None:
+def test_idle_time_prepares_what_comes_after_accepting(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codegen25.serve.lsp.asking.PREFETCH_SECONDS", 30.0)
+
     async def main() -> None:
         asking = Asking(engine, Options(max_tokens=20))
         answer = await ask(asking, STACK, "")
@@ -504,7 +508,7 @@ def test_editors_without_ghost_text_get_an_entry_of_the_list(cache: Path) -> Non
         answer = editor.run(editor.client.text_document_completion_async(at))
         assert answer == types.CompletionList(is_incomplete=True, items=())
         editor.ready()
-        for _ in range(100):
+        for _ in range(1200):
             if len(editor.messages) > 1:
                 break
             time.sleep(0.05)

@@ -50,7 +50,7 @@ def together(recipe: Path, *jobs: Job) -> None:
             sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
             str(worker), str(recipe), asked,
         ],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=200,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -150,7 +150,7 @@ def test_the_command_line_on_two_processes(recipe: Path) -> None:
             sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
             "-m", "codegen25", "train", str(recipe), "--out", str(recipe.parent / "m"),
         ],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=200,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert "on 2 processes" in done.stdout and done.stdout.count("saved ") == 1

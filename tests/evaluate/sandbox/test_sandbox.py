@@ -84,9 +84,9 @@ MIXED = [
     "import math\nmath.floor = abs\ndef f(x): return x + 1",
     "import collections\nclass A:\n    def __eq__(self, o): return True\ndef f(x): return A()",
     "def f(x):\n    return len(bytes(3 << 30))",
-    "import time\ndef f(x):\n    time.sleep(0.6)\n    return x + 1",
+    "import time\ndef f(x):\n    time.sleep(5)\n    return x + 1",
     "def f(x):\n    return {x + 1} | {'a', 'b', 'c'}",
-    "def f(x):\n    n = 0\n    for i in range(4000000): n += 1\n    return x + 1",
+    "def f(x):\n    n = 0\n    for i in range(400000): n += 1\n    return x + 1",
     "import random\ndef f(x):\n    return x + random.randint(0, 9)",
 ]
 
