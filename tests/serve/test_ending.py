@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +63,19 @@ class Process:
         made.sendall(head.encode() + raw)
         return made
 
+    def taken(self, count: int) -> None:
+        """Wait until so many questions are under way: one that is not read yet is hung up on."""
+        end, under_way = time.monotonic() + 20, 0
+        while under_way < count:
+            assert time.monotonic() < end
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics") as answer:
+                said = re.findall(
+                    r"^codegen25_(?:active|waiting)_requests(?:{.*})? (\d+)",
+                    answer.read().decode(),
+                    re.M,
+                )
+            under_way = sum(map(int, said))
+
     def end(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
@@ -98,7 +113,7 @@ def test_what_is_short_is_answered_whole(tmp_path: Path) -> None:
         stream = server.ask("/v1/completions", stream=True, max_tokens=40)
         first = stream.recv(20).decode()
         whole = server.ask("/v1/completions", max_tokens=20)
-        time.sleep(0.1)
+        server.taken(2)
         server.end()
         *pieces, last = data(first + rest(stream))
         assert last == "[DONE]"
@@ -119,7 +134,7 @@ def test_what_is_long_is_told_that_the_server_ends(tmp_path: Path) -> None:
         whole, ollama = (
             server.ask(path, stream=False, **long) for path in ("/v1/completions", "/api/generate")
         )
-        time.sleep(0.1)
+        server.taken(4)
         server.end()
         *pieces, last = data(started[0] + rest(events))
         assert 0 < len(pieces) < 400 and "[DONE]" not in pieces
