@@ -195,7 +195,7 @@ def main(given: Sequence[str] | None = None) -> None:
             training = [asked.runs / name for name in names]
             card.require(resolve(f"{NAME}-{model}"), training)
         stages(runs)
-        for model in STAGES:
+        for model in STAGES if {"tables", "cards"} & set(options.only) else ():
             resolve(f"{NAME}-{model}")
         TextShard(asked.corpus, "heldout")
         found = scored(asked) if {"tables", "cards"} & set(options.only) else {}

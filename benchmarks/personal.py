@@ -4,8 +4,8 @@ python benchmarks/personal.py FOLDER [--out runs/personal] [--limit N] [--set KE
 
 The Python files below FOLDER are split by hash: to three quarters the shipped model is adapted, by
 `codegen25 train personal`; of the rest bits per byte are measured before and after, and some of
-them are typed once more. The user's
-own personal model stays what it is. What was done is not done again.
+them are typed once more. The user's own personal model stays what it is. What was done is not done
+again.
 """
 
 from __future__ import annotations
@@ -93,19 +93,8 @@ def measured(model: Path, files: Path, out: Path, limit: int | None) -> dict[str
         more = [] if limit is None else ["--limit", str(limit)]
         there = {path.relative_to(files).as_posix(): path for path in files.rglob("*.py")}
         again = [str(there[name]) for name in sorted(there, key=_drawn)[:TYPED]]
-        _run(
-            [
-                "eval",
-                "typing",
-                *again,
-                *WAYS,
-                "--model",
-                str(model),
-                "--out",
-                str(out),
-                *more,
-            ]
-        )
+        out_of = ["--model", str(model), "--out", str(out)]
+        _run(["eval", "typing", *again, *WAYS, *out_of, *more])
     engine = Engine.load(model, Settings("cpu", "float32"))
     parts = [part for path in sorted(files.rglob("*.py")) for part in bits(engine, path)]
     per_byte = sum(each for each, _ in parts) / sum(size for _, size in parts)

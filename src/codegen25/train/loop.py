@@ -102,8 +102,7 @@ class Trainer:
         self.share = share_of(recipe.batch, self.world)
         self.shard = TextShard(Path(recipe.corpus))
         self.held = TextShard(Path(recipe.corpus), "heldout")
-        self.kept = 0
-        self.rows, self.heldout = self._read()
+        self.rows, self.heldout, self.kept = self._read()
         self.decisive = ANSWERS if ANSWERS in self.heldout else TEXT
         self.code = provenance.code_version()
         self.data_sha256 = provenance.data_sha256(self.shard, self.held, recipe.pairs)
@@ -137,9 +136,9 @@ class Trainer:
         self.ahead = Ahead(lambda step: self.batch(step).pinned(), self.end) if gpu else None
         self._told = False
 
-    def _read(self) -> tuple[Rows | PairRows, dict[str, HeldOut]]:
-        """What is trained on and held out. The first process of a machine checks the data and cuts
-        the rows, the others find them cut."""
+    def _read(self) -> tuple[Rows | PairRows, dict[str, HeldOut], int]:
+        """What is trained on and held out, and how many pairs are. The first process of a machine
+        checks the data and cuts the rows, the others find them cut."""
         if not self.world.leads:
             self.world.wait()
         else:
@@ -150,9 +149,10 @@ class Trainer:
         if self.held.total_bytes:
             held[TEXT] = of_text(self.held, tokenizer, context, self.device)
         rows: Rows | PairRows
+        kept = 0
         if recipe.pairs:
             given = pairs.of(recipe.pairs, self.shard, self.held)
-            rows, self.kept = PairRows(given.trained, tokenizer, context), len(given.held)
+            rows, kept = PairRows(given.trained, tokenizer, context), len(given.held)
             if not len(rows):
                 raise UserError("no pair fits the context")
             if (answers := of_pairs(given.held, tokenizer, context, self.device)) is not None:
@@ -161,7 +161,7 @@ class Trainer:
             rows = rows_of(recipe, self.shard, tokenizer)
         if self.world.leads:
             self.world.wait()
-        return rows, held
+        return rows, held, kept
 
     def _build(self, config: ModelConfig, start: directory.Directory | None) -> Llama:
         """The model with its first weights, on its device, cut over the ranks if asked."""
