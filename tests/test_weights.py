@@ -5,10 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 
-from codegen25 import checkpoint
+from codegen25 import checkpoint, int8
+from codegen25.config import ModelConfig
+from codegen25.directory import Directory
 from codegen25.errors import UserError
-from codegen25.model import Llama
+from codegen25.model import Llama, initialize
 from codegen25.tokenizer import Tokenizer
 from codegen25.weights import WEIGHTS, Weights
 
@@ -41,3 +48,54 @@ def test_what_is_damaged_or_foreign_is_refused(model_dir: Path, tmp_path: Path) 
     checkpoint.save(tmp_path / "m", other, tokenizer)
     with pytest.raises(UserError, match="has shape"):
         Weights(tmp_path / "m", config)
+
+
+def in_int8(model_dir: Path, out: Path) -> Path:
+    """A model's weights in 8 bits, of a shape whose rows are whole groups."""
+    tokenizer = checkpoint.load(model_dir).tokenizer
+    config = ModelConfig(
+        vocab_size=tokenizer.vocab_size, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=32, max_position_embeddings=256,
+    )  # fmt: skip
+    model = Llama(config)
+    initialize(model, torch.Generator().manual_seed(0))
+    checkpoint.save(out, model, tokenizer, dtype=torch.int8)
+    return out
+
+
+def test_what_is_stored_in_int8_is_near_and_rounded_to_itself_again(
+    model_dir: Path, tmp_path: Path
+) -> None:
+    folder = in_int8(model_dir, tmp_path / "m")
+    loaded = checkpoint.load(folder)
+    weights = Weights(folder, loaded.model.config)
+    state = loaded.model.state_dict()
+    for name, values in weights.items():
+        assert (values == state[name].numpy()).all()
+        assert weights.is_int8(name) == (values.ndim == 2)
+        assert (weights.rows(name, slice(1, 3)) == values[1:3]).all()
+    checkpoint.save(tmp_path / "again", loaded.model, loaded.tokenizer, dtype=torch.int8)
+    assert (tmp_path / "again" / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
+
+
+@given(arrays(np.float32, (3, 128), elements=st.floats(-4, 4, width=32)))
+def test_int8_is_off_by_half_a_step_at_most(matrix: NDArray[np.float32]) -> None:
+    codes, scales = int8.rounded(matrix)
+    step = np.repeat(scales.astype(np.float32), int8.GROUP, axis=1)
+    near = int8.restored(codes, scales)
+    assert (np.abs(near - matrix) <= 0.57 * step).all()  # scales have eleven bits
+    again, scales_again = int8.rounded(near)
+    assert (again == codes).all() and (scales_again == scales).all()
+
+
+def test_int8_without_its_scales_is_refused(model_dir: Path, tmp_path: Path) -> None:
+    folder = in_int8(model_dir, tmp_path / "m")
+    name = "model.layers.0.mlp.up_proj.weight_scale"
+    tensors = load_file(folder / WEIGHTS)
+    save_file({k: v for k, v in tensors.items() if k != name}, folder / WEIGHTS)
+    for load in (
+        lambda: Weights(folder, Directory.read(folder).config),
+        lambda: checkpoint.load(folder),
+    ):
+        with pytest.raises(UserError, match=name):
+            load()

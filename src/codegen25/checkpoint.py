@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from codegen25 import memory
+from codegen25 import int8, memory
 from codegen25.config import CONFIG, ModelConfig
 from codegen25.directory import TOKENIZER, Directory
 from codegen25.errors import UserError
@@ -123,13 +123,24 @@ def read_tensors(
         with opened(path, "pt") as file:
             require_known(path, file, expected)
             for name in expected.keys() & set(file.keys()):
-                tensor = file.get_tensor(name)
+                tensor = _restored(file, name)
                 tensor = tensor.to(dtype or tensor.dtype)
                 kept = {name: tensor} if change is None else change(name, tensor)
                 state |= {name: part.to(device) for name, part in kept.items()}
                 found.add(name)
     require_all(folder, expected, found)
     return state
+
+
+def _restored(file: Any, name: str) -> Tensor:
+    """A tensor of an open file; one that is stored in int8 as float32."""
+    tensor: Tensor = file.get_tensor(name)
+    if tensor.dtype != torch.int8:
+        return tensor
+    if name + int8.SCALE not in file.keys():  # noqa: SIM118 (not a mapping)
+        raise UserError(f"the weights lack {name}{int8.SCALE}")
+    scales = file.get_tensor(name + int8.SCALE).numpy()
+    return torch.from_numpy(int8.restored(tensor.numpy(), scales))
 
 
 def require_memory(
@@ -179,14 +190,21 @@ def write(
 ) -> None:
     """Write a model's files into an existing folder.
 
-    `state` holds its tensors by name; `infill` and `marks` are noted in the config, the latter as
+    `state` holds its tensors by name. With `torch.int8` as `dtype` matrices are stored in 8 bits
+    (see `int8`), the rest in bfloat16. `infill` and `marks` are noted in the config, the latter as
     its table `codegen25`, see `Format.of` and `instruct.is_instruct`.
     """
-    tensors = {
-        name: state[name].detach().to("cpu", dtype).contiguous() for name in config.tensors()
-    }
-    noted = {"infill": dict(infill or {}), "codegen25": dict(marks or {})}
-    raw = config_json(config, tokenizer, dtype) | {k: table for k, table in noted.items() if table}
+    narrow, wide = dtype == torch.int8, torch.bfloat16 if dtype == torch.int8 else dtype
+    tensors: dict[str, Tensor] = {}
+    for name, shape in config.tensors().items():
+        tensor = state[name].detach().cpu()
+        if narrow and len(shape) == 2:
+            tensors |= _rounded(name, tensor)
+        else:
+            tensors[name] = tensor.to(wide).contiguous()
+    noted: dict[str, Any] = {"infill": dict(infill or {}), "codegen25": dict(marks or {})}
+    noted |= {int8.QUANTIZATION: int8.config()} if narrow else {}
+    raw = config_json(config, tokenizer, wide) | {k: table for k, table in noted.items() if table}
     try:
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     except SafetensorError as error:
@@ -196,6 +214,16 @@ def write(
     _write_json(folder / "generation_config.json", _generation_config(raw, tokenizer))
     _write_json(folder / "tokenizer_config.json", _tokenizer_config(raw, tokenizer))
     tokenizer.save(folder / TOKENIZER)
+
+
+def _rounded(name: str, matrix: Tensor) -> dict[str, Tensor]:
+    """What is stored of a matrix in int8."""
+    if not int8.fits(tuple(matrix.shape)):
+        raise UserError(
+            f"{name} has rows of {matrix.shape[1]}; int8 takes multiples of {int8.GROUP}"
+        )
+    codes, scales = int8.rounded(matrix.float().numpy())
+    return {name: torch.from_numpy(codes), name + int8.SCALE: torch.from_numpy(scales)}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codegen25 import int8
 from codegen25.errors import UserError
 
 CONFIG = "config.json"
@@ -96,7 +97,7 @@ def parse_config(raw: Mapping[str, Any], path: Path) -> ModelConfig:
         "hidden_act": raw.get("hidden_act", "silu") != "silu",
         "attention_bias": bool(raw.get("attention_bias")),
         "mlp_bias": bool(raw.get("mlp_bias")),
-        "quantization_config": bool(raw.get("quantization_config")),
+        int8.QUANTIZATION: raw.get(int8.QUANTIZATION) not in (None, {}, int8.config()),
     }
     for key, wrong in unsupported.items():
         if wrong:

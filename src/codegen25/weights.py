@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from codegen25 import int8
 from codegen25.config import CONFIG, ModelConfig, read_json
 from codegen25.errors import UserError
 
@@ -57,7 +58,8 @@ class Weights(Mapping[str, np.ndarray]):
     """All tensors of a model directory, checked at once and read as float32 when asked for."""
 
     def __init__(self, folder: Path, config: ModelConfig) -> None:
-        self._places: dict[str, tuple[Path, str, int, tuple[int, ...]]] = {}
+        self._places: dict[str, _Place] = {}
+        self._scales: dict[str, _Place] = {}
         expected = config.tensors()
         for path in weight_files(folder):
             with opened(path) as file:
@@ -68,19 +70,33 @@ class Weights(Mapping[str, np.ndarray]):
                     if dtype not in _DTYPES:
                         raise UserError(f"{path}: {name} is stored as {dtype}, no float type")
                     self._places[name] = (path, dtype, start, expected[name])
+                elif name.endswith(int8.SCALE):
+                    rows, columns = expected[name.removesuffix(int8.SCALE)]
+                    place = path, facts["dtype"], facts["data_offsets"][0]
+                    self._scales[name] = (*place, (rows, columns // int8.GROUP))
         require_all(folder, expected, self._places)
+        require_all(folder, (n + int8.SCALE for n in self if self.is_int8(n)), self._scales)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """A tensor as float32."""
-        stored = self.stored(name)
-        if self._places[name][1] == "BF16":
+        return self.rows(name, slice(None))
+
+    def rows(self, name: str, rows: slice) -> np.ndarray:
+        """Some rows of a tensor as float32; of its file no more is read."""
+        stored = self.stored(name)[rows]
+        if self.is_bfloat16(name):
             return (stored.astype(np.uint32) << 16).view(np.float32)
+        if self.is_int8(name):
+            return int8.restored(stored, _mapped(self._scales[name + int8.SCALE])[rows])
         return stored.astype(np.float32)
 
     def stored(self, name: str) -> np.ndarray:
         """A tensor as it lies in the file; bfloat16 as uint16."""
-        path, dtype, start, shape = self._places[name]
-        return np.memmap(path, _DTYPES[dtype], "r", start, shape)
+        return _mapped(self._places[name])
+
+    def is_int8(self, name: str) -> bool:
+        """Whether a tensor is stored in 8 bits, see `int8`."""
+        return self._places[name][1] == "I8"
 
     def is_bfloat16(self, name: str) -> bool:
         """Whether a tensor's stored form is the upper half of a float32."""
@@ -98,7 +114,14 @@ class Weights(Mapping[str, np.ndarray]):
         return len(self._places)
 
 
-_DTYPES = {"BF16": "<u2", "F16": "<f2", "F32": "<f4", "F64": "<f8"}
+_DTYPES = {"BF16": "<u2", "F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "<i1"}
+_Place = tuple[Path, str, int, tuple[int, ...]]
+"""File, type, offset and shape of a tensor."""
+
+
+def _mapped(place: _Place) -> np.ndarray:
+    path, dtype, start, shape = place
+    return np.memmap(path, _DTYPES[dtype], "r", start, shape)
 
 
 def _header(path: Path) -> dict[str, dict[str, Any]]:
@@ -115,15 +138,22 @@ def _header(path: Path) -> dict[str, dict[str, Any]]:
 def require_known(path: Path, file: Any, expected: Mapping[str, tuple[int, ...]]) -> None:
     """Refuse an open file with a tensor of a wrong shape, or one that belongs to no layer."""
     for name in file.keys():  # noqa: SIM118 (not a mapping)
-        if name in expected:
+        if (wanted := _shape(name, expected)) is not None:
             shape = tuple(file.get_slice(name).get_shape())
-            if shape != expected[name]:
+            if shape != wanted:
                 raise UserError(
-                    f"{path}: {name} has shape {list(shape)}, "
-                    f"{CONFIG} asks for {list(expected[name])}"
+                    f"{path}: {name} has shape {list(shape)}, {CONFIG} asks for {list(wanted)}"
                 )
         elif not name.endswith("rotary_emb.inv_freq") and name != "lm_head.weight":
             raise UserError(f"{path}: {name} belongs to no layer of {CONFIG}")
+
+
+def _shape(name: str, expected: Mapping[str, tuple[int, ...]]) -> tuple[int, ...] | None:
+    """The shape that a tensor of a file must have; None if no layer has it."""
+    matrix = expected.get(name.removesuffix(int8.SCALE), ())
+    if name.endswith(int8.SCALE) and int8.fits(matrix):
+        return matrix[0], matrix[1] // int8.GROUP
+    return expected.get(name)
 
 
 def require_all(folder: Path, expected: Iterable[str], found: Iterable[str]) -> None:

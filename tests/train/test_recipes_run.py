@@ -50,7 +50,7 @@ def test_a_recipe_does_its_first_steps(
     }  # fmt: skip
     loaded = recipes.load(path, {"corpus": "c", "tokenizer": "t"})
     if loaded.window > 128:  # it has to fit the rows
-        small["shape.context"] = "256"
+        small["shape.context"] = "512"
     if loaded.init:
         overrides["init"] = str(model_dir)
     if loaded.pairs:  # of docstrings, which the corpus of all tests hardly has

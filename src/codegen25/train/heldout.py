@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from codegen25.data.shards import TextShard
 from codegen25.infill import Corruption
@@ -29,6 +30,8 @@ class HeldOut:
 
     def __init__(self, rows: Rows | PairRows, device: str) -> None:
         self.rows, self.device = rows, device
+        self._made: dict[tuple[int, ...], tuple[Tensor, ...]] = {}
+        """Rows that were asked before: tokenising takes longer than a GPU's look at them."""
 
     @torch.no_grad()
     def bits_per_byte(self, model: Llama, dtype: torch.dtype, world: World | None = None) -> float:
@@ -50,8 +53,7 @@ class HeldOut:
 
     def _asked(self, model: Llama, dtype: torch.dtype, rows: Sequence[int]) -> tuple[float, int]:
         """Nats of some rows in one pass, and the bytes that were predicted."""
-        made = zip(*(self.rows.arrays(i, 0) for i in rows), strict=True)
-        x, y, _ = (torch.from_numpy(np.stack(each)).to(self.device) for each in made)
+        x, y = (each.to(self.device) for each in self._arrays(tuple(rows)))
         within, size = None, sum(map(self.rows.bytes, rows))
         if isinstance(self.rows, PairRows):
             documents = np.stack([self.rows.documents(i) for i in rows])
@@ -61,6 +63,13 @@ class HeldOut:
         ones = torch.ones(y.shape, device=self.device)
         with torch.autocast(torch.device(self.device).type, dtype, dtype != torch.float32):
             return float(losses(model, x, y, ones, 0.0, within)[1]), size
+
+    def _arrays(self, rows: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """Inputs and targets of some rows."""
+        if rows not in self._made:
+            made = zip(*(self.rows.arrays(i, 0)[:2] for i in rows), strict=True)
+            self._made[rows] = tuple(torch.from_numpy(np.stack(each)) for each in made)
+        return self._made[rows]
 
 
 def of_text(shard: TextShard, tokenizer: Tokenizer, context: int, device: str) -> HeldOut:

@@ -133,7 +133,7 @@ class Trainer:
         self.log = Log(out, recipe.tensorboard)
         # A CPU composes as fast in between: it is a hundredth of a step there (docs/log.md).
         gpu = torch.device(self.device).type == "cuda"
-        self.ahead = Ahead(lambda step: self.batch(step).pinned(), self.end) if gpu else None
+        self.ahead = Ahead(self.batch, self.end, self._composers()) if gpu else None
         self._told = False
 
     def _read(self) -> tuple[Rows | PairRows, dict[str, HeldOut], int]:
@@ -182,6 +182,10 @@ class Trainer:
         if sharded:
             parallel.shard(model)
         return model
+
+    def _composers(self) -> int:
+        """Processes that compose batches beside this one: its share of the machine's cores."""
+        return max(1, ((os.cpu_count() or 1) - 1) // self.world.local_size)
 
     # ------------------------------------------------------------------------------ one step
 

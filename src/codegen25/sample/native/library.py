@@ -89,17 +89,14 @@ class Stored:
     """A matrix in its file; the rows that are asked for become float32, never all of them."""
 
     def __init__(self, weights: Weights, name: str) -> None:
-        self._stored, self._bfloat16 = weights.stored(name), weights.is_bfloat16(name)
-        self.shape = self._stored.shape
+        self._weights, self._name = weights, name
+        self.shape = weights.stored(name).shape
 
     def __len__(self) -> int:
-        return len(self._stored)
+        return self.shape[0]
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        part = self._stored[rows]
-        if self._bfloat16:
-            return (part.astype(np.uint32) << 16).view(np.float32)
-        return part.astype(np.float32)
+        return self._weights.rows(self._name, rows)
 
 
 def empty(outputs: int, columns: int, kind: str) -> Packed:
