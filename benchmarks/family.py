@@ -3,10 +3,10 @@
 python benchmarks/family.py --runs FOLDER --humaneval FOLDER --corpus FOLDER [--out runs/family]
     [--samples 200] [--limit N] [--only tables|figure|cards …]
 
-`--runs` holds the stages' training runs as docs/recipe.md makes them: multi, mono, mono-long and
-instruct. Measured are the shipped models. The tables are printed, for docs/results.md; the figure
-goes to docs, each card into its model's folder. What was measured is not measured again, and what
-was stopped goes on by the same command.
+`--runs` holds the stages' training runs as docs/recipe.md makes them: multi, mono and instruct.
+Measured are the shipped models. The tables are printed, for docs/results.md; the figure goes to
+docs, each card into its model's folder. What was measured is not measured again, and what was
+stopped goes on by the same command.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from typing import Any
 import torch
 
 from codegen25 import checkpoint
+from codegen25.config import read_json
 from codegen25.data.shards import TextShard
+from codegen25.directory import FACTS
 from codegen25.errors import UserError
 from codegen25.evaluate import card, curve, report
 from codegen25.evaluate.report import folders
@@ -33,11 +35,11 @@ from codegen25.train.lineage import Stage, stages
 from codegen25.train.log import LOG, TEXT, note, read
 
 ROOT = Path(__file__).parent.parent
-NAME = "codegen25-4m"
+NAME = "codegen25-30m"
 STAGES = {
     "multi": ("multi",),
-    "mono": ("multi", "mono", "mono-long"),
-    "instruct": ("multi", "mono", "mono-long", "instruct"),
+    "mono": ("multi", "mono"),
+    "instruct": ("multi", "mono", "instruct"),
 }
 """Each model's training runs, in their order."""
 INFILL = "HumanEval-SingleLineInfilling.jsonl.gz"
@@ -45,12 +47,10 @@ PROBLEMS = "HumanEval.jsonl.gz"
 OF_PROBLEMS = ("humaneval", "by-instruction")
 SURE, KEYS = 0.2, 1500
 """`sure` at pauses, where every key shows all; the requests of a file when every key asks."""
-LITTLE = "64"
-"""Tokens of an answer of the model whose context is 256: most of HumanEval's prompts fit beside."""
 FEW = 20
 """Samples of a problem for the model that is no end in itself."""
 PASSED, KNOWN, OF = "pass_at_1", "family_bits_per_byte", "family_corpus"
-CONTEXT = 256
+CONTEXT = 1024
 """Tokens of the rows in which all stages are compared."""
 PARTS = ("tables", "figure", "cards")
 
@@ -82,8 +82,7 @@ class Asked:
         limit = [] if self.limit is None else ["--limit", str(self.limit)]
         several = ["-n", str(self.count(model)), "--temperatures", "0.2,0.8"]
         several += ["--weights", "int8", *limit]
-        room = ["--max-tokens", LITTLE] if model == "multi" else []
-        problems = ["humaneval", "--data", str(self.humaneval / PROBLEMS), *several, *room]
+        problems = ["humaneval", "--data", str(self.humaneval / PROBLEMS), *several]
         infill = ["infill", "--data", str(self.humaneval / INFILL), "--weights", "int8", *limit]
         asked = {"humaneval": problems, "single-line": infill}
         if model == "instruct":
@@ -111,14 +110,15 @@ def scored(asked: Asked) -> dict[str, list[Path]]:
 
 def noted(runs: Sequence[Path], asked: Asked) -> None:
     """Note in a run's log, once, how much infilling and how much of the corpus' held-out text each
-    kept checkpoint knows that was looked at: of all stages the same text in the same rows."""
+    kept checkpoint knows that was looked at, or the run's model where none is kept: of all stages
+    the same text in the same rows."""
     held = TextShard(asked.corpus, "heldout")
     for run in runs:
         log = read(run / LOG)
         known = {e["step"] for e in log if e.get(OF) == held.sha256}
         looked, done = ({e["step"] for e in log if name in e} for name in (TEXT, PASSED))
-        for folder in sorted((run / "checkpoints").glob("step-*")):
-            step = int(folder.name.partition("-")[2])
+        for folder in sorted((run / "checkpoints").glob("step-*")) or [run]:
+            step = read_json(folder / FACTS)["step"]
             if step not in looked:
                 continue
             if step not in known:

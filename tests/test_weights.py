@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from codegen25 import checkpoint, int8
-from codegen25.config import ModelConfig
 from codegen25.directory import Directory
 from codegen25.errors import UserError
-from codegen25.model import Llama, initialize
+from codegen25.model import Llama
 from codegen25.tokenizer import Tokenizer
 from codegen25.weights import WEIGHTS, Weights
+from int8_model import in_int8
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -48,19 +48,6 @@ def test_what_is_damaged_or_foreign_is_refused(model_dir: Path, tmp_path: Path) 
     checkpoint.save(tmp_path / "m", other, tokenizer)
     with pytest.raises(UserError, match="has shape"):
         Weights(tmp_path / "m", config)
-
-
-def in_int8(model_dir: Path, out: Path) -> Path:
-    """A model's weights in 8 bits, of a shape whose rows are whole groups."""
-    tokenizer = checkpoint.load(model_dir).tokenizer
-    config = ModelConfig(
-        vocab_size=tokenizer.vocab_size, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=1, head_dim=32, max_position_embeddings=256,
-    )  # fmt: skip
-    model = Llama(config)
-    initialize(model, torch.Generator().manual_seed(0))
-    checkpoint.save(out, model, tokenizer, dtype=torch.int8)
-    return out
 
 
 def test_what_is_stored_in_int8_is_near_and_rounded_to_itself_again(

@@ -874,6 +874,22 @@ def export_ollama(
     print(out / ollama.MODELFILE)
 
 
+@export.command("safetensors")
+def export_safetensors(
+    model: Annotated[str, typer.Argument(help="A model's name or directory.")],
+    out: Annotated[Path, typer.Argument(help="The model directory to write.")],
+    kind: Annotated[
+        str, typer.Option("--type", help="int8, bf16, f16 or f32.", metavar="TYPE")
+    ] = "bf16",
+) -> None:
+    """Write the checkpoint again, its weights stored in another number type."""
+    from codegen25.export import stored
+    from codegen25.models import resolve
+
+    stored.write(resolve(model), out, kind)
+    print(out)
+
+
 @export.command("triton")
 def export_triton(
     model: Annotated[str, typer.Argument(help="A model's name or directory.")],

@@ -1,8 +1,9 @@
-"""Weights stored in 8 bits: the form of compressed-tensors, which transformers and vLLM read too.
+"""Weights stored in 8 bits, for models that are shipped; `export safetensors` writes them wide.
 
 A matrix NAME (rows, columns) lies in the file as int8 of the same shape, beside NAME_scale
 (rows, columns / GROUP) in float16: GROUP weights of a row share a scale, their largest is 127 times
-that. Our kernels round in the same groups, so that what they compute with is what is stored.
+that. Our kernels round in the same groups, so that what they compute with is what is stored. The
+form is ours: transformers' int8 of several kinds can't load a model whose head is its embedding.
 """
 
 from __future__ import annotations
@@ -20,17 +21,7 @@ QUANTIZATION = "quantization_config"
 
 def config() -> dict[str, Any]:
     """`QUANTIZATION` of a model whose matrices, the embedding too, are stored in int8."""
-    weights = {
-        "num_bits": 8, "type": "int", "symmetric": True, "strategy": "group", "group_size": GROUP,
-        "dynamic": False,
-    }  # fmt: skip
-    return {
-        "quant_method": "compressed-tensors",
-        "format": "int-quantized",
-        "quantization_status": "compressed",
-        "config_groups": {"group_0": {"targets": ["Linear", "Embedding"], "weights": weights}},
-        "ignore": [],
-    }
+    return {"quant_method": "codegen25-int8", "bits": 8, "group_size": GROUP}
 
 
 def fits(shape: tuple[int, ...]) -> bool:

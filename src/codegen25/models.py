@@ -13,7 +13,7 @@ DEFAULT = "default"
 PERSONAL = "personal"
 """The cached model that `default` means once there is one: the user's own, see `train.own`."""
 USUAL = "-mono"
-"""What the shipped model's name ends in that `default` means when there are several."""
+"""What the shipped model's name ends in that `default` means, the largest of them."""
 HUB = "hf:"
 CACHE_VARIABLE = "CODEGEN25_CACHE"
 
@@ -65,7 +65,8 @@ def resolve(name: str) -> Path:
         shipped = [model for model in known() if model.where == "shipped"]
         if not shipped:
             raise UserError("this installation ships no model; name one with --model DIR")
-        return min(shipped, key=lambda model: (not model.name.endswith(USUAL), model.name)).folder
+        usual = [model for model in shipped if model.name.endswith(USUAL)]
+        return max(usual or shipped, key=lambda model: _size(model.folder)).folder
     if name in models:
         return models[name]
     if name and Path(name).is_dir():
@@ -76,6 +77,10 @@ def resolve(name: str) -> Path:
     raise UserError(
         f"model {name!r} is unknown; give a model directory, hf:owner/name, or one of: {names}"
     )
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
 def _from_hub(name: str) -> Path:

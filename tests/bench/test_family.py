@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from codegen25 import checkpoint
 from codegen25.data.shards import TextShard
 from codegen25.directory import FACTS
 from codegen25.evaluate import curve
-from codegen25.sample import prompting
 from codegen25.train import recipe as recipes
 from codegen25.train.heldout import of_text
 from codegen25.train.log import LOG, read
@@ -24,7 +24,7 @@ family = script("family")
 
 @pytest.fixture
 def runs(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Four stages of two steps, which stand for the shipped models too."""
+    """Three stages of two steps, which stand for the shipped models too."""
     before = ""
     for name in family.STAGES["instruct"]:
         given = {"name": name, "evaluate_every": "1", "stop_after": "2", "keep_last": "9"}
@@ -87,7 +87,6 @@ def test_tables_figure_and_cards_once(
     look = of_text(TextShard(corpus, "heldout"), loaded.tokenizer, family.CONTEXT, "cpu")
     last = known[-1][family.KNOWN]
     assert last == pytest.approx(look.bits_per_byte(loaded.model, torch.float32))
-    prompting.require_room(int(family.LITTLE), family.CONTEXT)
     drawn = (tmp_path / "docs/family.svg").read_text()
     assert "<svg" in drawn and (tmp_path / "docs/family.png").stat().st_size > 10_000
     for names in family.STAGES.values():
@@ -121,6 +120,20 @@ def test_scores_of_other_weights_are_not_shown(
     (tmp_path / "out/mono-single-line/run.json").write_text(json.dumps({"weights_sha256": "no"}))
     with pytest.raises(SystemExit, match="scores of other weights"):
         family.main([*command, "--only", "tables"])
+
+
+def test_where_no_checkpoint_is_kept_the_runs_model_is_measured(
+    runs: Path, corpus: Path, tmp_path: Path, asked: list[Sequence[str]]
+) -> None:
+    for name in family.STAGES["mono"]:
+        shutil.rmtree(runs / name / "checkpoints")
+    (tmp_path / "docs").mkdir()
+    command = [f"--{name}={tmp_path / name}" for name in ("runs", "out", "docs")]
+    family.main([*command, f"--corpus={corpus}", "--only", "figure"])
+    for name in family.STAGES["mono"]:
+        log = read(runs / name / LOG)
+        for noted in (family.KNOWN, family.PASSED):
+            assert [entry["step"] for entry in log if noted in entry] == [2]
 
 
 def test_a_stage_that_is_missing_is_named(runs: Path, tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""A checkpoint with its weights stored in another number type."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from codegen25 import checkpoint
+from codegen25.config import CONFIG, read_json
+from codegen25.errors import UserError
+from codegen25.export.folder import checked, files_of, replacing
+from codegen25.weights import Weights
+
+TYPES = {
+    "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16, "int8": torch.int8,
+}  # fmt: skip
+
+
+def write(folder: Path, out: Path, kind: str) -> None:
+    """Write the checkpoint in `folder` into the folder `out`, weights in one of `TYPES`.
+
+    Card, licence and facts of training come along. A UserError if the type is unknown, or int8 and
+    the shape has none.
+    """
+    if kind not in TYPES:
+        raise UserError(f"type {kind!r} is unknown; there are {', '.join(TYPES)}")
+    directory, raw = checked(folder), read_json(folder / CONFIG)
+    with replacing(out, CONFIG) as staging:
+        checkpoint.write(
+            staging, directory.config, _Tensors(Weights(folder, directory.config)),
+            directory.tokenizer, dtype=TYPES[kind], infill=raw.get("infill"),
+            marks=raw.get("codegen25"),
+        )  # fmt: skip
+        for path in files_of(folder):
+            if path.suffix != ".safetensors" and not (staging / path.name).exists():
+                shutil.copy2(path, staging)
+
+
+class _Tensors(Mapping[str, Tensor]):
+    """Weights as torch's tensors, one at a time in float32."""
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
+
+    def __getitem__(self, name: str) -> Tensor:
+        return torch.from_numpy(self._weights[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
