@@ -123,7 +123,7 @@ def test_the_text_itself_is_allowed() -> None:
 
 def test_logits_are_restricted() -> None:
     forced = Forced(b"ret", VOCABULARY)
-    logits = np.arange(4096, dtype=np.float32)
+    logits = np.arange(SHIPPED.vocab_size, dtype=np.float32)
     ids = forced.allowed()
     assert ids is not None
     restricted = forced.restrict(logits)

@@ -19,7 +19,7 @@ from codegen25.sample.runner import Run
 from codegen25.serve import command, connection, guard, reply
 from serving import Running, engine, serving
 
-LONG = {"prompt": "x = [", "max_tokens": 400, "temperature": 1.0, "stop": [], "seed": 1}
+LONG = {"prompt": "x = [", "max_tokens": 400, "temperature": 1.0, "stop": [], "seed": 3}
 """A question whose answer does not end before its length does."""
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HEAD = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"

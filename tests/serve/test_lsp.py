@@ -460,7 +460,7 @@ def test_a_cancelled_request_is_over(editor: Editor) -> None:
 
 def test_nobody_is_bothered_in_the_middle_of_a_line(editor: Editor) -> None:
     before = "def area(width, height):\n    return "
-    editor.open("file:///middle.py", before + "width * height\n")
+    editor.open("file:///middle.py", before + "  # width times height\n")
     assert not editor.inline("file:///middle.py", position(before), AUTOMATIC)
     assert editor.inline("file:///middle.py", position(before), INVOKED)
     assert not editor.inline("file:///never-opened.py", position(before), INVOKED)
