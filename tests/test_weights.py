@@ -61,6 +61,8 @@ def test_what_is_stored_in_int8_is_near_and_rounded_to_itself_again(
         assert (values == state[name].numpy()).all()
         assert weights.is_int8(name) == (values.ndim == 2)
         assert (weights.rows(name, slice(1, 3)) == values[1:3]).all()
+    narrow = checkpoint.read_tensors(folder, loaded.model.config, "cpu", None)
+    assert {tensor.dtype for tensor in narrow.values()} == {torch.bfloat16}
     checkpoint.save(tmp_path / "again", loaded.model, loaded.tokenizer, dtype=torch.int8)
     assert (tmp_path / "again" / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
 
@@ -73,6 +75,20 @@ def test_int8_is_off_by_half_a_step_at_most(matrix: NDArray[np.float32]) -> None
     assert (np.abs(near - matrix) <= 0.57 * step).all()  # scales have eleven bits
     again, scales_again = int8.rounded(near)
     assert (again == codes).all() and (scales_again == scales).all()
+
+
+def test_int8_whose_scales_are_of_another_type_is_refused(model_dir: Path, tmp_path: Path) -> None:
+    folder = in_int8(model_dir, tmp_path / "m")
+    name = "model.layers.0.mlp.up_proj.weight_scale"
+    tensors = load_file(folder / WEIGHTS)
+    save_file(tensors | {name: tensors[name].bfloat16()}, folder / WEIGHTS)
+    for load in (checkpoint.load, lambda f: Weights(f, Directory.read(f).config)):
+        with pytest.raises(UserError, match=f"{name} is stored as BF16"):
+            load(folder)
+    foreign = {"model.norm.weight_scale": torch.ones(1)}
+    save_file(tensors | foreign, folder / WEIGHTS)
+    with pytest.raises(UserError, match=r"model\.norm\.weight_scale belongs to no layer"):
+        checkpoint.load(folder)
 
 
 def test_int8_without_its_scales_is_refused(model_dir: Path, tmp_path: Path) -> None:

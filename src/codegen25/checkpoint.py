@@ -43,8 +43,8 @@ class Checkpoint:
 def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Checkpoint:
     """Read and check a model directory.
 
-    `dtype` defaults to float32 on a CPU and to the stored type elsewhere. Anything missing,
-    foreign, damaged or inconsistent is a UserError that names the file and the key.
+    `dtype` defaults to float32 on a CPU and to the stored type elsewhere (of int8 bfloat16).
+    Anything missing, foreign, damaged or inconsistent is a UserError that names file and key.
     """
     directory = Directory.read(folder)
     config = directory.config
@@ -123,7 +123,7 @@ def read_tensors(
         with opened(path, "pt") as file:
             require_known(path, file, expected)
             for name in expected.keys() & set(file.keys()):
-                tensor = _restored(file, name)
+                tensor = _restored(file, name, dtype or torch.bfloat16)
                 tensor = tensor.to(dtype or tensor.dtype)
                 kept = {name: tensor} if change is None else change(name, tensor)
                 state |= {name: part.to(device) for name, part in kept.items()}
@@ -132,15 +132,15 @@ def read_tensors(
     return state
 
 
-def _restored(file: Any, name: str) -> Tensor:
-    """A tensor of an open file; one that is stored in int8 as float32."""
+def _restored(file: Any, name: str, dtype: torch.dtype) -> Tensor:
+    """A tensor of an open file as it is stored; one that is stored in int8 as `dtype`."""
     tensor: Tensor = file.get_tensor(name)
     if tensor.dtype != torch.int8:
         return tensor
     if name + int8.SCALE not in file.keys():  # noqa: SIM118 (not a mapping)
         raise UserError(f"the weights lack {name}{int8.SCALE}")
     scales = file.get_tensor(name + int8.SCALE).numpy()
-    return torch.from_numpy(int8.restored(tensor.numpy(), scales))
+    return torch.from_numpy(int8.restored(tensor.numpy(), scales)).to(dtype)
 
 
 def require_memory(

@@ -144,6 +144,9 @@ def require_known(path: Path, file: Any, expected: Mapping[str, tuple[int, ...]]
                 raise UserError(
                     f"{path}: {name} has shape {list(shape)}, {CONFIG} asks for {list(wanted)}"
                 )
+            kind = file.get_slice(name).get_dtype()
+            if name.endswith(int8.SCALE) and kind != "F16":
+                raise UserError(f"{path}: {name} is stored as {kind}, scales are F16")
         elif not name.endswith("rotary_emb.inv_freq") and name != "lm_head.weight":
             raise UserError(f"{path}: {name} belongs to no layer of {CONFIG}")
 

@@ -36,6 +36,13 @@ def test_a_checkpoint_is_stored_again(kind: str, model_dir: Path, tmp_path: Path
 def test_what_cannot_be_is_refused(model_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'q9' is unknown; there are f32"):
         stored.write(model_dir, tmp_path / "out", "q9")
+    run = in_int8(model_dir, tmp_path / "run")
+    (run / "checkpoints").mkdir()
+    with pytest.raises(UserError, match="holds more than a model"):
+        stored.write(model_dir, run, "f32")
+    with pytest.raises(UserError, match="is the model itself"):
+        stored.write(run, run, "f32")
+    assert (run / "checkpoints").is_dir()
     (tmp_path / "mine").mkdir()
     with pytest.raises(UserError, match="exists and holds no config"):
         stored.write(model_dir, tmp_path / "mine", "f32")

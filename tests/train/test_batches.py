@@ -33,8 +33,10 @@ def test_the_next_batches_are_composed_meanwhile(tmp_path: Path) -> None:
 
     ahead = Ahead(note, 3)
     assert ahead(0).source_bytes == 0
-    while not (tmp_path / "2").exists():  # nobody has asked for it; the test's own limit ends this
+    end = time.monotonic() + 60
+    while not (tmp_path / "2").exists() and time.monotonic() < end:  # nobody has asked for it
         time.sleep(0.01)
+    assert (tmp_path / "2").exists()
     assert not (tmp_path / "3").exists()
     ahead.close()
 

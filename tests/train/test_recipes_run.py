@@ -92,10 +92,10 @@ def test_a_personal_model_is_made_of_a_folder_and_taken_up(
     adapted = checkpoint.load(folder).model
     mine = adapted.state_dict()
     code, out, _ = run("models")
-    assert "codegen25-4m-mono  shipped" in out and "personal  cached" in out
+    assert "codegen25-30m-mono  shipped" in out and "personal  cached" in out
     code, out, _ = run("complete", tmp_path / "repo/m1.py", "--at", "4:1", "--json")
     assert code == 0
-    shipped = checkpoint.load(Path(recipes.__file__).parents[1] / "shipped/codegen25-4m-mono")
+    shipped = checkpoint.load(Path(recipes.__file__).parents[1] / "shipped/codegen25-30m-mono")
     base = shipped.model.state_dict()
     assert adapted.config == shipped.model.config  # 1,024 tokens of context, although rows have 256
     assert mine.keys() == base.keys()

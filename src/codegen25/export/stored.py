@@ -13,7 +13,10 @@ from codegen25 import checkpoint
 from codegen25.config import CONFIG, read_json
 from codegen25.errors import UserError
 from codegen25.export.folder import checked, files_of, replacing
-from codegen25.weights import Weights
+from codegen25.weights import INDEX, Weights
+
+LOG = "log.jsonl"
+"""What a training run has beside its model."""
 
 TYPES = {
     "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16, "int8": torch.int8,
@@ -28,6 +31,7 @@ def write(folder: Path, out: Path, kind: str) -> None:
     """
     if kind not in TYPES:
         raise UserError(f"type {kind!r} is unknown; there are {', '.join(TYPES)}")
+    _require_free(folder, out)
     directory, raw = checked(folder), read_json(folder / CONFIG)
     with replacing(out, CONFIG) as staging:
         checkpoint.write(
@@ -36,8 +40,17 @@ def write(folder: Path, out: Path, kind: str) -> None:
             marks=raw.get("codegen25"),
         )  # fmt: skip
         for path in files_of(folder):
-            if path.suffix != ".safetensors" and not (staging / path.name).exists():
+            weights = path.suffix == ".safetensors" or path.name == INDEX
+            if not weights and not (staging / path.name).exists():
                 shutil.copy2(path, staging)
+
+
+def _require_free(folder: Path, out: Path) -> None:
+    """Refuse to write over the model itself, or over a folder that holds more than a model."""
+    if out.resolve() == folder.resolve():
+        raise UserError(f"{out} is the model itself; name another folder")
+    if out.is_dir() and (any(path.is_dir() for path in out.iterdir()) or (out / LOG).exists()):
+        raise UserError(f"{out} holds more than a model; name another folder")
 
 
 class _Tensors(Mapping[str, Tensor]):

@@ -76,7 +76,7 @@ def _require_memory(directory: Directory, own: ModelConfig, kind: str, device: s
     from torch.nn.attention import bias  # noqa: F401  (the first prompt would wait for it)
 
     stored = sum(path.stat().st_size for path in weight_files(directory.folder))
-    wide = 4.0 if kind == "float32" else stored / directory.config.parameters
+    wide = 4.0 if kind == "float32" else max(2.0, stored / directory.config.parameters)
     head = own.vocab_size * own.hidden_size * (1 if own.tie_word_embeddings else 2)
     blocks = (own.parameters - head) * (1.0 if _rounding(kind) else wide)
     need, free = head * wide + blocks, torch.cuda.mem_get_info(device)[0]

@@ -10,7 +10,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -185,7 +185,7 @@ class Trainer:
 
     def _composers(self) -> int:
         """Processes that compose batches beside this one: its share of the machine's cores."""
-        return max(1, ((os.cpu_count() or 1) - 1) // self.world.local_size)
+        return min(16, max(1, (len(os.sched_getaffinity(0)) - 1) // self.world.local_size))
 
     # ------------------------------------------------------------------------------ one step
 
@@ -282,7 +282,7 @@ class Trainer:
             if self.step == 0:
                 self.log.rewind(0)  # of a run that was killed before it saved anything
         self.world.wait()
-        with _interruptible() as stopped:
+        with _interruptible() as stopped, closing(self.ahead) if self.ahead else nullcontext():
             if self._look_due() and not self._looked():  # it was killed between save and look
                 self.look(probe, say)
             while self.step < self.end and not self.world.any(stopped()):
@@ -301,8 +301,6 @@ class Trainer:
                 if self._look_due():
                     self.look(probe, say)
             self.save()
-        if self.ahead:
-            self.ahead.close()
         return self.step >= self.end
 
     def _look_due(self) -> bool:
