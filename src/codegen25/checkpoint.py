@@ -123,8 +123,7 @@ def read_tensors(
         with opened(path, "pt") as file:
             require_known(path, file, expected)
             for name in expected.keys() & set(file.keys()):
-                tensor = _restored(file, name, dtype or torch.bfloat16)
-                tensor = tensor.to(dtype or tensor.dtype)
+                tensor = _read(file, name, dtype)
                 kept = {name: tensor} if change is None else change(name, tensor)
                 state |= {name: part.to(device) for name, part in kept.items()}
                 found.add(name)
@@ -132,15 +131,15 @@ def read_tensors(
     return state
 
 
-def _restored(file: Any, name: str, dtype: torch.dtype) -> Tensor:
-    """A tensor of an open file as it is stored; one that is stored in int8 as `dtype`."""
+def _read(file: Any, name: str, dtype: torch.dtype | None) -> Tensor:
+    """A tensor of an open file, as it is stored without a `dtype`; int8 comes as bfloat16 then."""
     tensor: Tensor = file.get_tensor(name)
     if tensor.dtype != torch.int8:
-        return tensor
+        return tensor.to(dtype or tensor.dtype)
     if name + int8.SCALE not in file.keys():  # noqa: SIM118 (not a mapping)
         raise UserError(f"the weights lack {name}{int8.SCALE}")
     scales = file.get_tensor(name + int8.SCALE).numpy()
-    return torch.from_numpy(int8.restored(tensor.numpy(), scales)).to(dtype)
+    return torch.from_numpy(int8.restored(tensor.numpy(), scales)).to(dtype or torch.bfloat16)
 
 
 def require_memory(

@@ -3,7 +3,7 @@
 A matrix NAME (rows, columns) lies in the file as int8 of the same shape, beside NAME_scale
 (rows, columns / GROUP) in float16: GROUP weights of a row share a scale, their largest is 127 times
 that. Our kernels round in the same groups, so that what they compute with is what is stored. The
-form is ours: transformers' int8 of several kinds can't load a model whose head is its embedding.
+form is ours: transformers loads none in compressed-tensors' int8 whose head is its embedding.
 """
 
 from __future__ import annotations
