@@ -1,17 +1,19 @@
 """The released family: its tables beside published ones, Figure 1, the models' cards.
 
-python benchmarks/family.py --runs FOLDER --humaneval FOLDER --corpus FOLDER [--out runs/family]
-    [--samples 200] [--limit N] [--only tables|figure|cards …]
+python benchmarks/family.py [--runs FOLDER] [--humaneval FOLDER] [--corpus FOLDER]
+    [--out runs/family] [--samples N] [--limit N] [--only tables|figure|cards …]
 
-`--runs` holds the stages' training runs as docs/recipe.md makes them: multi, mono and instruct.
 Measured are the shipped models. The tables are printed, for docs/results.md; the figure goes to
-docs, each card into its model's folder. What was measured is not measured again, and what was
-stopped goes on by the same command.
+docs, each card into its model's folder. docs/family is the record of the models that are shipped:
+their training runs without weights, and conditions and scores of each evaluation. What it has of
+these weights is not measured again; the rest is, and what was stopped goes on by the same command.
+New models come with `--runs`, the folder of their stages as docs/recipe.md makes them.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,6 +29,7 @@ from codegen25.data.shards import TextShard
 from codegen25.directory import FACTS
 from codegen25.errors import UserError
 from codegen25.evaluate import card, curve, report
+from codegen25.evaluate.generate import weights_sha256
 from codegen25.evaluate.report import folders
 from codegen25.models import resolve
 from codegen25.train import plot
@@ -47,8 +50,11 @@ PROBLEMS = "HumanEval.jsonl.gz"
 OF_PROBLEMS = ("humaneval", "by-instruction")
 SURE, KEYS = 0.2, 1500
 """`sure` at pauses, where every key shows all; the requests of a file when every key asks."""
-FEW = 20
-"""Samples of a problem for the model that is no end in itself."""
+FEW, MANY = 20, 100
+"""Samples of a problem, and those that pass@100 takes, of one model at one temperature."""
+RECORD = ROOT / "docs/family"
+KEPT = ("scores.json", "run.json")
+"""What the record has of an evaluation."""
 PASSED, KNOWN, OF = "pass_at_1", "family_bits_per_byte", "family_corpus"
 CONTEXT = 1024
 """Tokens of the rows in which all stages are compared."""
@@ -65,29 +71,35 @@ class Asked:
     out: Path
     samples: int
     limit: int | None
-
-    def count(self, model: str) -> int:
-        """Samples of each of HumanEval's problems."""
-        return min(self.samples, FEW) if model == "multi" else self.samples
+    record: Path
 
     def folder(self, model: str, name: str) -> Path:
         """Where a run is kept: of what is asked otherwise it is another."""
         parts = [model, name]
-        parts += [f"n{self.count(model)}"] if name in OF_PROBLEMS else []
+        parts += [f"n{self.samples}"] if name in OF_PROBLEMS else []
         parts += [f"first-{self.limit}"] if self.limit is not None else []
         return self.out / "-".join(parts)
+
+    def known(self, model: str, name: str) -> Path | None:
+        """What the record has of an evaluation, if that is of the weights that are shipped."""
+        place = self.record / self.folder(model, name).name
+        if self.limit is not None or not all((place / each).is_file() for each in KEPT):
+            return None
+        noted = read_json(place / "run.json").get("weights_sha256")
+        return place if noted == weights_sha256(resolve(f"{NAME}-{model}")) else None
 
     def evaluations(self, model: str) -> dict[str, list[str]]:
         """What a model is asked, by the name of the run's folder: the arguments of `eval`."""
         limit = [] if self.limit is None else ["--limit", str(self.limit)]
-        several = ["-n", str(self.count(model)), "--temperatures", "0.2,0.8"]
-        several += ["--weights", "int8", *limit]
-        problems = ["humaneval", "--data", str(self.humaneval / PROBLEMS), *several]
+        problems = ["humaneval", "--data", str(self.humaneval / PROBLEMS), "--weights", "int8"]
+        several = ["-n", str(self.samples), "--temperatures", "0.2,0.8", *limit]
         infill = ["infill", "--data", str(self.humaneval / INFILL), "--weights", "int8", *limit]
-        asked = {"humaneval": problems, "single-line": infill}
+        asked = {"humaneval": [*problems, *several], "single-line": infill}
         if model == "instruct":
-            return {"by-instruction": [*problems, "--instruct"]}
+            return {"by-instruction": [*problems, *several, "--instruct"]}
         if model == "mono":
+            many = ["-n", str(MANY), "--temperatures", "0.8", *limit]
+            asked["humaneval-many"] = [*problems, *many]
             typing = ["typing", "--corpus", str(self.corpus), "--accept", "words"]
             asked["typing-words"] = [*typing, "--sure", str(SURE), "--each", "6", *limit]
             keys = ["--limit", str(self.limit or KEYS), "--trigger", "every"]
@@ -96,25 +108,47 @@ class Asked:
 
 
 def scored(asked: Asked) -> dict[str, list[Path]]:
-    """The run folders of each shipped model."""
-    found: dict[str, list[Path]] = {}
-    for model in STAGES:
-        for name, arguments in asked.evaluations(model).items():
-            out, folder = asked.folder(model, name), resolve(f"{NAME}-{model}")
-            if not (out / "scores.json").exists():
-                _eval([*arguments, "--model", str(folder), "--out", str(out)])
-            card.require_of(folder, folders.read(out))
-            found.setdefault(model, []).append(out)
-    return found
+    """The run folders of each shipped model, or what the record has of them."""
+    due = [
+        (model, name)
+        for model in STAGES
+        for name in asked.evaluations(model)
+        if not asked.known(model, name)
+    ]
+    if due:
+        TextShard(asked.corpus, "heldout")  # a fault is said before hours of work
+    for model, name in due:
+        arguments, out = asked.evaluations(model)[name], asked.folder(model, name)
+        folder = resolve(f"{NAME}-{model}")
+        if not (out / "scores.json").exists():
+            _eval([*arguments, "--model", str(folder), "--out", str(out)])
+        card.require_of(folder, folders.read(out))
+        if asked.limit is None:
+            _keep(out, asked.record / out.name)
+    return {
+        model: [
+            asked.known(model, name) or asked.folder(model, name)
+            for name in asked.evaluations(model)
+        ]
+        for model in STAGES
+    }
+
+
+def _keep(out: Path, place: Path) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    for name in KEPT:
+        if (out / name).is_file():
+            shutil.copyfile(out / name, place / name)
 
 
 def noted(runs: Sequence[Path], asked: Asked) -> None:
     """Note in a run's log, once, how much infilling and how much of the corpus' held-out text each
     kept checkpoint knows that was looked at, or the run's model where none is kept: of all stages
-    the same text in the same rows."""
-    held = TextShard(asked.corpus, "heldout")
+    the same text in the same rows. A run without weights is a record, whose log has it."""
     for run in runs:
-        log = read(run / LOG)
+        if not list(run.glob("*.safetensors")):
+            continue
+        held, log = TextShard(asked.corpus, "heldout"), read(run / LOG)
         known = {e["step"] for e in log if e.get(OF) == held.sha256}
         looked, done = ({e["step"] for e in log if name in e} for name in (TEXT, PASSED))
         for folder in sorted((run / "checkpoints").glob("step-*")) or [run]:
@@ -145,17 +179,17 @@ def drawn(made: Sequence[Stage], out: Path) -> Path:
         log = [dict(entry) for entry in stage.log if entry["step"] <= stage.facts["step"]]
         for axis, (measure, head) in zip(axes, heads.items(), strict=True):
             scale = 100 if measure == PASSED else 1
-            points = [(begun + x, scale * y) for x, y in plot.points_of(log, measure)]
+            points = [((begun + x) / 1e6, scale * y) for x, y in plot.points_of(log, measure)]
             if points:
                 axis.plot(*zip(*points, strict=True), marker="o", markersize=3.5,
                           label=stage.folder.name)  # fmt: skip
             for _, tokens in plot.epochs_of(log):
-                axis.axvline(begun + tokens, color="grey", linewidth=0.6, linestyle=":")
+                axis.axvline((begun + tokens) / 1e6, color="grey", linewidth=0.6, linestyle=":")
             axis.set_ylabel(head)
             axis.grid(alpha=0.25)
         begun += stage.facts["tokens"]
     axes[0].legend(frameon=False)
-    axes[1].set_xlabel("tokens trained on (dotted: ends of epochs)")
+    axes[1].set_xlabel("million tokens trained on (dotted: ends of epochs)")
     for ending in (".png", ".svg"):
         more: Mapping[str, Any] = {"metadata": {"Date": None}} if ending == ".svg" else {}
         figure.savefig(out.with_suffix(ending), dpi=160, **more)
@@ -175,18 +209,20 @@ def _eval(arguments: Sequence[str]) -> None:
 def main(given: Sequence[str] | None = None) -> None:
     """Measure what is missing, then print, draw and write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--runs", type=Path, default=RECORD / "runs")
     parser.add_argument("--humaneval", type=Path, default=Path("humaneval"))
     parser.add_argument("--corpus", type=Path, default=Path("corpus"))
     parser.add_argument("--out", type=Path, default=Path("runs/family"))
-    parser.add_argument("--samples", type=int, default=200, help="Of each of HumanEval's problems.")
+    parser.add_argument("--samples", type=int, default=FEW, help="Of each of HumanEval's problems.")
     parser.add_argument("--limit", type=int, help="Only the first tasks, to try it.")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
+    parser.add_argument("--record", type=Path, default=RECORD)
     options = parser.parse_args(given)
     asked = Asked(
-        options.runs, options.humaneval, options.corpus, options.out, options.samples, options.limit
-    )
+        options.runs, options.humaneval, options.corpus, options.out, options.samples,
+        options.limit, options.record,
+    )  # fmt: skip
     try:  # faults are said before hours of work
         runs = [asked.runs / name for name in STAGES["mono"]]
         if options.limit is not None and "figure" in options.only:
@@ -197,7 +233,6 @@ def main(given: Sequence[str] | None = None) -> None:
         stages(runs)
         for model in STAGES if {"tables", "cards"} & set(options.only) else ():
             resolve(f"{NAME}-{model}")
-        TextShard(asked.corpus, "heldout")
         found = scored(asked) if {"tables", "cards"} & set(options.only) else {}
         if "figure" in options.only:
             noted(runs, asked)

@@ -1,12 +1,14 @@
 """Experiments on the findings of CodeGen2.5, with small models: docs/findings.md.
 
-python benchmarks/findings.py [NAME…] --corpus FOLDER --tokenizer FILE --humaneval FOLDER
-    [--out runs/findings] [--positions 3e6] [--seeds N] [--set KEY=VALUE …]
+python benchmarks/findings.py [NAME…] --corpus FOLDER --humaneval FOLDER [--tokenizer FILE]
+    [--out runs/findings] [--positions 3e6] [--seeds N] [--set KEY=VALUE …] [--record FILE]
 
 Each file of recipes/findings but `base` is an experiment: its arms, recipes that differ in what the
 file says, are trained from several seeds and measured, and the table goes into the page. A model is
 trained once, whatever experiments have it as an arm; what was done is not done again, and what was
-stopped goes on by the same command; with other code for spans or rows, take another --out.
+stopped goes on by the same command. What was measured of each model is kept in the record, a file
+of the checkout, so that the experiments go on on another machine too, and so that every mean can be
+computed again; with other code for spans or rows, take another --out and another --record.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +46,7 @@ from codegen25.train.recipe import Recipe
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "recipes/findings"
 BASE = FOLDER / "base.toml"
+TOKENIZER = FOLDER / "tokenizer.json"
 BITS = "held-out bits per byte"
 HELD_OUT = {
     BITS: TEXT,
@@ -66,6 +69,9 @@ MOST = {"single-line": 64, "random-span-light": 96}
 """Tokens that an answer may have: more leave a context of 256 too little to read."""
 LEAST = 8
 """The same where the answers are not asked about."""
+LOOK = "look"
+"""Of what a record is that is no evaluation: the last look at held-out text."""
+RECORD = ROOT / "docs/findings.jsonl"
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,8 @@ class Experiment:
 class Asked:
     """What the command line asks for; `limit` is of the tasks to infill, `humaneval` their place.
 
-    `overrides` are of all recipes, as of `--set`, and `positions` those that a model sees.
+    `overrides` are of all recipes, as of `--set`, and `positions` those that a model sees. `record`
+    is of all machines; of a first few tasks there is none.
     """
 
     corpus: Path
@@ -112,6 +119,7 @@ class Asked:
     positions: int
     overrides: Mapping[str, str]
     limit: int | None = None
+    record: Path | None = None
 
 
 def names() -> list[str]:
@@ -163,6 +171,7 @@ def infills(recipe: Recipe) -> bool:
 def trained(recipe: Recipe, folder: Path, lines: int = LINES) -> dict[str, Any]:
     """Train to the end unless that is done; the last look at held-out text comes back, with so many
     lines infilled."""
+    folder.mkdir(parents=True, exist_ok=True)
     done = folder / "heldout.json"
     if not done.exists():
         trainer = Trainer(recipe, folder / "model")
@@ -184,6 +193,40 @@ def _report(progress: Progress) -> None:
             f"{progress.seconds_left:.0f} s left",
             file=sys.stderr, flush=True,
         )  # fmt: skip
+
+
+def recorded(
+    recipe: Recipe, of: str, asked: Asked, make: Callable[[], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What the record has of a recipe's model, else what `make` finds, which goes there."""
+    if asked.record is None or asked.limit is not None:
+        return dict(make())
+    name = folder_of(recipe, asked).name
+    for line in asked.record.read_text().splitlines() if asked.record.exists() else ():
+        entry = json.loads(line)
+        if (entry["model"], entry["of"]) == (name, of):
+            return dict(entry["found"])
+    found = dict(make())
+    differs = changed(recipe)
+    made = machine(("torch",))
+    entry = {
+        "model": name, "of": of, "recipe": differs, "found": found,
+        "machine": made["machine"], "torch": made["versions"]["torch"],
+    }  # fmt: skip
+    with asked.record.open("a") as file:
+        file.write(json.dumps(entry) + "\n")
+    return found
+
+
+def changed(recipe: Recipe) -> dict[str, Any]:
+    """What differs from the base, by dotted keys; but for places and how it is computed."""
+    usual = flat(dataclasses.asdict(recipes.load(BASE, {})))
+    mine = flat(dataclasses.asdict(recipe))
+    return {
+        key: value
+        for key, value in mine.items()
+        if value != usual[key] and key.split(".")[0] not in FREE | PLACES
+    }
 
 
 def infilled(folder: Path, holes: str, layout: str | None, asked: Asked) -> dict[str, float]:
@@ -224,16 +267,25 @@ def measured(experiment: Experiment, arm: str, seed: int, asked: Asked) -> dict[
     """
     recipe = recipe_of(experiment.overrides(arm), seed, asked)
     folder = folder_of(recipe, asked)
-    folder.mkdir(parents=True, exist_ok=True)
     print(f"{arm}, seed {seed}: {folder}", file=sys.stderr, flush=True)
-    look = trained(recipe, folder)
+
+    def evaluated(of: str, make: Callable[[], dict[str, float]]) -> dict[str, float]:
+        def found() -> dict[str, float]:
+            trained(recipe, folder)
+            kept = {*INFILL.values(), *LEFT_TO_RIGHT.values()}
+            return {name: value for name, value in make().items() if name in kept}
+
+        return recorded(recipe, of, asked, found)
+
+    look = recorded(recipe, LOOK, asked, lambda: trained(recipe, folder))
     known = {name: look[key] for name, key in HELD_OUT.items() if key in look}
     if infills(recipe) and set(experiment.measures) & INFILL.keys():
         layout = experiment.arms[arm].get("layout")
-        scores = infilled(folder, experiment.holes, layout, asked)
+        of = "-".join(filter(None, (experiment.holes, layout)))
+        scores = evaluated(of, lambda: infilled(folder, experiment.holes, layout, asked))
         known |= {name: scores[key] for name, key in INFILL.items() if key in scores}
     if set(experiment.measures) & LEFT_TO_RIGHT.keys():
-        scores = continued(folder, asked)
+        scores = evaluated("humaneval", lambda: continued(folder, asked))
         known |= {name: scores[key] for name, key in LEFT_TO_RIGHT.items() if key in scores}
     kept = {name: known[name] for name in experiment.measures if name in known}
     return {**kept, "parameters": look["parameters"], "steps": look["steps"]}
@@ -305,7 +357,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names()))
     parser.add_argument("--corpus", type=Path, default=Path("corpus"))
-    parser.add_argument("--tokenizer", type=Path, help="Default: the corpus' tokenizer.json.")
+    parser.add_argument("--tokenizer", type=Path, default=TOKENIZER)
     parser.add_argument("--humaneval", type=Path, default=Path("humaneval"))
     parser.add_argument("--out", type=Path, default=Path("runs/findings"))
     parser.add_argument("--positions", type=float, default=3e6, help="That each model sees.")
@@ -313,13 +365,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, help="Only the first tasks to infill, to try it.")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="given")
     parser.add_argument("--page", type=Path, default=ROOT / "docs/findings.md")
+    parser.add_argument("--record", type=Path, default=RECORD, help="What is known of all models.")
     given = parser.parse_args(arguments)
     if unknown := set(given.names) - set(names()):
         parser.error(f"no experiment {', '.join(sorted(unknown))}; there are {', '.join(names())}")
     try:
         asked = Asked(
-            given.corpus, given.tokenizer or given.corpus / "tokenizer.json", given.humaneval,
-            given.out, int(given.positions), settings.pairs(given.given), given.limit,
+            given.corpus, given.tokenizer, given.humaneval, given.out,
+            int(given.positions), settings.pairs(given.given), given.limit, given.record,
         )  # fmt: skip
         for name in given.names or names():
             run(name, given.seeds, asked, given.page)

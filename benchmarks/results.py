@@ -65,7 +65,7 @@ def sections(
     source: Path,
     peers: str,
     samples: Path | None = None,
-    runs: Path = Path("runs"),
+    runs: Path | None = None,
 ) -> dict[str, Section]:
     """All measurements by name."""
     written = ["--samples", str(samples)] if samples else []
@@ -129,12 +129,13 @@ def sections(
         ),
         "family": Section(
             "The family",
-            "The shipped models beside what others published. `--runs` holds the training runs "
-            "of docs/recipe.md; the same command draws the figure and writes the models' cards.",
-            "python benchmarks/family.py --runs runs --humaneval humaneval --corpus corpus",
+            "The shipped models beside what others published. The same command draws the figure "
+            "and writes the models' cards.",
+            "python benchmarks/family.py --humaneval humaneval --corpus corpus",
             [
-                sys.executable, "benchmarks/family.py", "--runs", str(runs),
+                sys.executable, "benchmarks/family.py",
                 "--humaneval", str(humaneval), "--corpus", str(corpus),
+                *(["--runs", str(runs)] if runs else []),
             ],
         ),
         "personal": Section(
@@ -282,13 +283,14 @@ def main() -> None:
     parser.add_argument("--humaneval", type=Path, default=Path("humaneval"))
     parser.add_argument("--corpus", type=Path, default=Path("corpus"))
     parser.add_argument("--source", type=Path, default=Path("source"))
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="The family's stages.")
+    parser.add_argument("--runs", type=Path, help="The stages of a new family.")
     parser.add_argument("--peers-python", default=sys.executable)
     parser.add_argument("--samples", type=Path, help="A model's, for the sandbox: a .jsonl.")
     asked = parser.parse_args()
     known = sections(
         asked.humaneval.resolve(), asked.corpus.resolve(), asked.source.resolve(),
-        asked.peers_python, asked.samples and asked.samples.resolve(), asked.runs.resolve(),
+        asked.peers_python, asked.samples and asked.samples.resolve(),
+        asked.runs and asked.runs.resolve(),
     )  # fmt: skip
     if unknown := set(asked.names) - known.keys():
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(known)}")

@@ -1,6 +1,6 @@
 """Which size a budget of compute is best spent on: docs/findings.md, "Size".
 
-python benchmarks/scaling.py --corpus FOLDER --tokenizer FILE [--out runs/scaling] [--flops 8e13]
+python benchmarks/scaling.py --corpus FOLDER [--out runs/scaling] [--flops 8e13]
 
 Models of a few sizes get the same compute. Held-out bits per byte are looked at on the way, while
 the rate is high, and L(N, D) = E + A / N^a + B / D^b is fitted to all looks (arXiv 2203.15556): N
@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing, fit, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--corpus", type=Path, default=Path("corpus"))
-    parser.add_argument("--tokenizer", type=Path, help="Default: the corpus' tokenizer.json.")
+    parser.add_argument("--tokenizer", type=Path, default=findings.TOKENIZER)
     parser.add_argument("--out", type=Path, default=Path("runs/scaling"))
     parser.add_argument("--flops", type=float, default=8e13, help="That each size gets.")
     parser.add_argument("--sizes", default=",".join(SIZES))
@@ -212,8 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         overrides: Mapping[str, str] = settings.pairs(given.given)
         asked = findings.Asked(
-            given.corpus, given.tokenizer or given.corpus / "tokenizer.json", Path(), given.out, 1,
-            overrides,
+            given.corpus, given.tokenizer, Path(), given.out, 1, overrides,
         )  # fmt: skip
         plans = {name: planned(name, asked, given.flops) for name in names}
         runs = [grown(name, *plan, asked) for name, plan in plans.items()]

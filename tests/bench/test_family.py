@@ -13,10 +13,13 @@ from codegen25 import checkpoint
 from codegen25.data.shards import TextShard
 from codegen25.directory import FACTS
 from codegen25.evaluate import curve
+from codegen25.evaluate.generate import weights_sha256
+from codegen25.seal import SUMS
 from codegen25.train import recipe as recipes
 from codegen25.train.heldout import of_text
 from codegen25.train.log import LOG, read
 from codegen25.train.loop import Trainer
+from codegen25.train.provenance import init_sha256
 from conftest import Run
 
 family = script("family")
@@ -53,6 +56,7 @@ def answered(asked: list[Sequence[str]], arguments: Sequence[str]) -> None:
         out = Path(arguments[arguments.index("--out") + 1])
         out.mkdir(parents=True)
         (out / "scores.json").write_text(json.dumps(found))
+        (out / "run.json").write_text(json.dumps({"weights_sha256": weights_sha256(model)}))
 
 
 @pytest.fixture
@@ -68,13 +72,15 @@ def test_tables_figure_and_cards_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     (tmp_path / "docs").mkdir()
-    command = [f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out", "docs")]
+    command = [
+        f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out", "docs", "record")
+    ]
     command += [f"--corpus={corpus}"]
     family.main(command)
     said = capsys.readouterr().out
     assert "Table 1: HumanEval" in said and "12.50" in said and "CodeGen2.5-7B-multi" in said
     verbs = [each[0] for each in asked]
-    assert (verbs.count("humaneval"), verbs.count("typing")) == (3, 2)
+    assert (verbs.count("humaneval"), verbs.count("typing")) == (4, 2)
     checkpoints = len(list(runs.glob("m*/checkpoints/step-*")))
     assert checkpoints >= 3 and verbs.count("infill") == 2 + checkpoints
     assert sum("--instruct" in each for each in asked) == 1
@@ -98,10 +104,40 @@ def test_tables_figure_and_cards_once(
     assert len(asked) == count and capsys.readouterr().out == said
 
 
+def test_the_record_is_enough_until_the_weights_are_others(
+    runs: Path, corpus: Path, tmp_path: Path, asked: list[Sequence[str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "docs").mkdir()
+    command = [f"--{name}={tmp_path / name}" for name in ("humaneval", "out", "docs", "record")]
+    family.main([*command, f"--runs={runs}", f"--corpus={corpus}"])
+    said, count = capsys.readouterr().out, len(asked)
+    shutil.rmtree(tmp_path / "out")
+    cards = [(runs / names[-1] / "README.md").read_text() for names in family.STAGES.values()]
+    for name in family.STAGES["instruct"]:  # the record of a run: no weights, their hash
+        place = tmp_path / "record/runs" / name
+        place.mkdir(parents=True)
+        for each in (FACTS, LOG):
+            shutil.copyfile(runs / name / each, place / each)
+        (place / SUMS).write_text(json.dumps(init_sha256(runs / name)))
+    again = [*command, f"--runs={tmp_path / 'record/runs'}", f"--corpus={tmp_path / 'none'}"]
+    family.main(again)
+    assert capsys.readouterr().out == said and len(asked) == count
+    others = [(runs / names[-1] / "README.md").read_text() for names in family.STAGES.values()]
+    assert others == cards
+    noted = tmp_path / "record/mono-single-line/run.json"
+    noted.write_text(json.dumps({"weights_sha256": "of others"}))
+    with pytest.raises(SystemExit, match="no corpus"):  # it would be measured
+        family.main([*again, "--only", "tables"])
+    (tmp_path / "record/runs/multi" / SUMS).write_text(json.dumps({"model.safetensors": "0"}))
+    with pytest.raises(SystemExit, match="mono: did not start from the weights in"):
+        family.main(again)
+
+
 def test_a_trial_is_kept_apart_and_notes_nothing(
     runs: Path, corpus: Path, tmp_path: Path, asked: list[Sequence[str]]
 ) -> None:
-    command = [f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out")]
+    command = [f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out", "record")]
     command += [f"--corpus={corpus}"]
     family.main([*command, "--limit", "2", "--only", "tables"])
     count = len(asked)
@@ -114,10 +150,12 @@ def test_a_trial_is_kept_apart_and_notes_nothing(
 def test_scores_of_other_weights_are_not_shown(
     runs: Path, corpus: Path, tmp_path: Path, asked: list[Sequence[str]]
 ) -> None:
-    command = [f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out")]
+    command = [f"--{name}={tmp_path / name}" for name in ("runs", "humaneval", "out", "record")]
     command += [f"--corpus={corpus}"]
     family.main([*command, "--only", "tables"])
-    (tmp_path / "out/mono-single-line/run.json").write_text(json.dumps({"weights_sha256": "no"}))
+    for place in ("out", "record"):
+        noted = tmp_path / place / "mono-single-line/run.json"
+        noted.write_text(json.dumps({"weights_sha256": "no"}))
     with pytest.raises(SystemExit, match="scores of other weights"):
         family.main([*command, "--only", "tables"])
 
@@ -128,7 +166,7 @@ def test_where_no_checkpoint_is_kept_the_runs_model_is_measured(
     for name in family.STAGES["mono"]:
         shutil.rmtree(runs / name / "checkpoints")
     (tmp_path / "docs").mkdir()
-    command = [f"--{name}={tmp_path / name}" for name in ("runs", "out", "docs")]
+    command = [f"--{name}={tmp_path / name}" for name in ("runs", "out", "docs", "record")]
     family.main([*command, f"--corpus={corpus}", "--only", "figure"])
     for name in family.STAGES["mono"]:
         log = read(runs / name / LOG)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -149,7 +150,7 @@ def test_an_experiment_from_nothing_to_the_page_and_again(
     monkeypatch.setattr(findings, "LINES", 2)
     some = replace(findings.load("order"), measures=(findings.BITS, "pass@1"))
     monkeypatch.setattr(findings, "load", lambda name: some)
-    asked = ask(4 * 4 * 128)
+    asked = ask(4 * 4 * 128, record=tmp_path / "findings.jsonl")
     findings.run("order", 2, asked, page)
     text = page.read_text()
     assert "| held-out bits per byte | identical | " in text and "25.0 % [25.0, 25.0]" in text
@@ -162,6 +163,13 @@ def test_an_experiment_from_nothing_to_the_page_and_again(
     monkeypatch.setattr(findings, "Trainer", twice)
     findings.run("order", 2, asked, page)
     assert page.read_text() == text
+    shutil.rmtree(asked.out)  # another machine has the record only
+    findings.run("order", 2, asked, page)
+    assert page.read_text() == text and not asked.out.exists()
+    entries = [json.loads(line) for line in asked.record.read_text().splitlines()]
+    assert len(entries) == 8 and [e["of"] for e in entries[:2]] == ["look", "single-line"]
+    assert {e["recipe"].get("order", "reshuffled") for e in entries} == {"reshuffled", "identical"}
+    assert entries[1]["found"] == {"pass@1": 0.25} and entries[0]["found"]["steps"] == 4
 
 
 def test_a_run_that_was_stopped_goes_on(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

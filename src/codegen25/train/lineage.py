@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from codegen25.config import read_json
-from codegen25.data.shards import TextShard
+from codegen25.data.shards import HEADER, read_header
 from codegen25.directory import FACTS
 from codegen25.errors import UserError
+from codegen25.seal import SUMS
 from codegen25.train.log import ANSWERS, LOG, TEXT, read
 from codegen25.train.provenance import init_sha256
 
@@ -50,11 +51,11 @@ class Stage:
 
     def corpus(self) -> Mapping[str, Any] | None:
         """The report of its corpus, where that still lies where the recipe says, as seen from here
-        or from beside the folder of the runs."""
+        or from beside the folder of the runs; of a record header and report are enough."""
         for place in (Path(), self.folder.resolve().parent.parent):
             folder = place / self.recipe["corpus"]
-            there = (folder / REPORT).is_file()
-            if there and TextShard(folder).sha256 == self.facts["corpus_sha256"]:
+            there = (folder / REPORT).is_file() and (folder / HEADER).is_file()
+            if there and _text_sha256(folder) == self.facts["corpus_sha256"]:
                 return read_json(folder / REPORT)
         return None
 
@@ -62,16 +63,28 @@ class Stage:
 def stages(folders: Sequence[Path]) -> list[Stage]:
     """The runs in their order; a UserError where one did not start from the one before.
 
-    What the first one started from, if anything, its recipe's `init` says.
+    What the first one started from, if anything, its recipe's `init` says. A run that is kept as a
+    record, without weights, has their hashes in `checksums.json`.
     """
     for before, after in pairwise(folders):
         started = _facts(after).get("init_sha256")
-        if not started or started != init_sha256(before):
+        if not started or started != _weights_sha256(before):
             raise UserError(
                 f"{after}: did not start from the weights in {before}; name the runs of one model "
                 "in their order"
             )
     return [Stage(folder, _facts(folder), read(folder / LOG)) for folder in folders]
+
+
+def _weights_sha256(folder: Path) -> dict[str, str]:
+    if not list(folder.glob("*.safetensors")) and (folder / SUMS).is_file():
+        return read_json(folder / SUMS)
+    return init_sha256(folder)
+
+
+def _text_sha256(folder: Path) -> str:
+    found: str = read_header(folder)["splits"]["train"]["sha256"]
+    return found
 
 
 def _facts(folder: Path) -> dict[str, Any]:
