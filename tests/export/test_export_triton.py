@@ -19,12 +19,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codegen25.directory import Directory
 from codegen25.errors import UserError
 from codegen25.export import triton
 from codegen25.export.triton_fields import INPUTS, OUTPUTS, Field, merged
 from codegen25.sample.engine import Engine, Settings
 from codegen25.sample.options import Sampling
 from codegen25.sample.request import BusyError
+from codegen25.weights import Weights
+from int8_model import in_int8
 
 PREFIX, SUFFIX = "def f(x):\n    ", "\n    return y\n"
 
@@ -116,6 +119,15 @@ def test_the_vllm_variant(tmp_path: Path, model_dir: Path) -> None:
     text = (model / "config.pbtxt").read_text()
     assert parsed(text)["backend"] == ["vllm"]
     assert "PREFIX<mask_1>SUFFIX<|endoftext|><sep><mask_1>" in text and "<eom>" in text
+
+
+def test_vllm_gets_weights_that_it_can_read(tmp_path: Path, model_dir: Path) -> None:
+    shipped = in_int8(model_dir, tmp_path / "shipped")
+    for link in (False, True):
+        written = triton.write(shipped, tmp_path / f"out-{link}", "vllm", link=link)
+        config = json.loads((written / "1/checkpoint/config.json").read_text())
+        assert config["torch_dtype"] == "bfloat16" and "quantization_config" not in config
+        assert Weights(written / "1/checkpoint", Directory.read(shipped).config).dtypes == ["BF16"]
 
 
 def test_links_take_the_place_of_copies(tmp_path: Path, model_dir: Path) -> None:

@@ -50,3 +50,13 @@ def test_what_cannot_be_is_refused(model_dir: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="int8 takes multiples of 64"):
             stored.write(model_dir, tmp_path / "out", "int8")
         assert not (tmp_path / "out").exists()
+
+
+def test_engines_of_others_get_a_copy_where_they_need_one(model_dir: Path, tmp_path: Path) -> None:
+    assert stored.readable(model_dir, tmp_path / "none", "f32") == model_dir
+    assert not (tmp_path / "none").exists()
+    shipped, out = in_int8(model_dir, tmp_path / "m"), tmp_path / "wide"
+    for _ in range(2):
+        assert stored.readable(shipped, out, "f32") == out
+    before, after = (Weights(f, Directory.read(f).config) for f in (shipped, out))
+    assert after.dtypes == ["F32"] and all(np.array_equal(after[k], before[k]) for k in before)

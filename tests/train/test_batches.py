@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from codegen25.data.shards import TextShard
+from codegen25.errors import UserError
 from codegen25.tokenizer import Tokenizer
 from codegen25.train import recipe as recipes
 from codegen25.train.batches import Ahead, Batch, compose, rows_of
@@ -47,6 +48,19 @@ def test_what_fails_there_fails_here() -> None:
 
     with pytest.raises(ValueError, match="4"):
         Ahead(broken, 9)(4)
+
+
+def test_a_fault_of_the_users_comes_in_its_own_words() -> None:
+    def torn(step: int) -> Batch:
+        if step == 4:
+            raise UserError(f"row {step} is damaged")
+        return numbered(step)
+
+    ahead = Ahead(torn, 9, 2)
+    assert ahead(3).source_bytes == 3
+    with pytest.raises(UserError) as caught:
+        ahead(4)
+    assert str(caught.value) == "row 4 is damaged"
 
 
 def test_a_batch_is_its_parts_at_any_number_of_processes(

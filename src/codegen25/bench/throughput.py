@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -47,6 +48,7 @@ def table(
     from codegen25.bench.elsewhere import answer
     from codegen25.evaluate.data import read
     from codegen25.evaluate.processes import in_processes
+    from codegen25.export.stored import readable
     from codegen25.infill import Layout, Prompt
     from codegen25.models import resolve
     from codegen25.sample.engine import Engine, Settings
@@ -76,8 +78,10 @@ def table(
         begun = time.perf_counter()
         tokens = sum(in_processes(load, _tokens, asked, None, threads))
         rows.append(_row(f"ours {kind}, {threads} processes", tokens, time.perf_counter() - begun))
-    order = {"folder": str(folder), "ids": ids, "samples": samples, "threads": threads}
-    found = answer(peers_python, __file__, json.dumps(order))
+    order: dict[str, Any] = {"ids": ids, "samples": samples, "threads": threads}
+    with tempfile.TemporaryDirectory() as work:
+        order["folder"] = str(readable(folder, Path(work) / "wide", "f32"))
+        found = answer(peers_python, __file__, json.dumps(order))
     if "missing" in found:
         rows.append({"engine": f"transformers (not run: {found['missing']})", "tokens/s": ""})
     else:

@@ -42,7 +42,7 @@ def replacing(folder: Path, mark: str) -> Iterator[Path]:
     """
     folder = folder.resolve()
     if folder.exists() and not (folder / mark).is_file():
-        raise UserError(f"{folder} exists and holds no {mark}; give --out another folder")
+        raise UserError(f"{folder} exists and holds no {mark}; name another folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))

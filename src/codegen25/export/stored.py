@@ -45,6 +45,16 @@ def write(folder: Path, out: Path, kind: str) -> None:
                 shutil.copy2(path, staging)
 
 
+def readable(folder: Path, out: Path, kind: str) -> Path:
+    """A checkpoint for engines of others: itself, or, where its weights are in a form of ours, a
+    copy in the folder `out` with weights of one of `TYPES`."""
+    if "I8" not in Weights(folder, checked(folder).config).dtypes:
+        return folder
+    if not out.exists():
+        write(folder, out, kind)
+    return out
+
+
 def _require_free(folder: Path, out: Path) -> None:
     """Refuse to write over the model itself, or over a folder that holds more than a model."""
     if out.resolve() == folder.resolve():

@@ -17,7 +17,7 @@ from pathlib import Path
 from codegen25 import __version__
 from codegen25.directory import Directory
 from codegen25.errors import UserError
-from codegen25.export import triton_config
+from codegen25.export import stored, triton_config
 from codegen25.export.folder import checked, files_of, replacing
 from codegen25.export.template import end_tokens, infill_template
 from codegen25.sample.load import KINDS
@@ -40,7 +40,8 @@ def write(
 
     It appears whole, and replaces one of ours; other models of the repository are left alone. With
     `link` checkpoint and package are linked, not copied: for a server on this machine. `weights`
-    and `threads` are our engine's; vLLM has its own. What is wrong is a UserError.
+    and `threads` are our engine's; vLLM has its own, and a checkpoint whose weights are stored in a
+    form of ours is written in bfloat16 for it. What is wrong is a UserError.
     """
     if backend not in BACKENDS:
         raise UserError(f"backend {backend!r} is unknown; it is {' or '.join(BACKENDS)}")
@@ -54,7 +55,7 @@ def write(
     with replacing(model, CONFIG) as staging:
         version = staging / "1"
         version.mkdir()
-        _place(folder, version / CHECKPOINT, link)
+        _place(folder, version / CHECKPOINT, link, wide=backend == "vllm")
         if backend == "python":
             text = triton_config.python(NAME, folder.resolve().name, __version__, weights, threads)
             shutil.copyfile(Path(__file__).with_name("triton_model.py"), version / MODEL)
@@ -66,7 +67,9 @@ def write(
     return model
 
 
-def _place(folder: Path, out: Path, link: bool) -> None:
+def _place(folder: Path, out: Path, link: bool, *, wide: bool) -> None:
+    if wide and stored.readable(folder, out, "bf16") == out:
+        return
     if link:
         out.symlink_to(folder.resolve(), target_is_directory=True)
         return

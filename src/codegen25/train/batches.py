@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from codegen25.data.shards import TextShard
+from codegen25.errors import UserError
 from codegen25.tokenizer import Tokenizer
 from codegen25.train.objective import IGNORE
 from codegen25.train.pairs import PairRows
@@ -73,8 +74,8 @@ def compose(rows: Rows | PairRows, recipe: Recipe, first: int, count: int) -> Ba
     return Batch(inputs, targets, weights, within, size)
 
 
-class _Steps(Dataset[Batch]):
-    """The batches of a run by step."""
+class _Steps(Dataset[Batch | UserError]):
+    """The batches of a run by step; faults as values: raised, a worker's come as tracebacks."""
 
     def __init__(self, compose: Callable[[int], Batch], end: int) -> None:
         self._compose, self._end = compose, end
@@ -82,8 +83,11 @@ class _Steps(Dataset[Batch]):
     def __len__(self) -> int:
         return self._end
 
-    def __getitem__(self, step: int) -> Batch:
-        return self._compose(step)
+    def __getitem__(self, step: int) -> Batch | UserError:
+        try:
+            return self._compose(step)
+        except UserError as error:
+            return error
 
 
 class Ahead:
@@ -96,16 +100,19 @@ class Ahead:
     def __init__(self, compose: Callable[[int], Batch], end: int, workers: int = 1) -> None:
         self._steps, self._end, self._workers = _Steps(compose, end), end, workers
         self._due = -1
-        self._coming: Iterator[Batch] = iter(())
+        self._coming: Iterator[Batch | UserError] = iter(())
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step; those after it are under way from then on."""
         if step != self._due:
             self._coming = iter(self._loader(range(step, max(self._end, step + 1))))
         self._due = step + 1
-        return next(self._coming)
+        found = next(self._coming)
+        if isinstance(found, UserError):
+            raise found
+        return found
 
-    def _loader(self, steps: range) -> DataLoader[Batch]:
+    def _loader(self, steps: range) -> DataLoader[Batch | UserError]:
         return DataLoader(
             self._steps, batch_size=None, sampler=steps, num_workers=self._workers,
             prefetch_factor=4, pin_memory=torch.cuda.is_available(), collate_fn=_as_it_is,

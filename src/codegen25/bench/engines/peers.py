@@ -202,6 +202,8 @@ def start(
              "made": str(made), "exact": exact, "slots": slots}  # fmt: skip
     if peer.driver == "llamacpp.py":
         asked["model"] = str(_gguf(model, made.with_suffix(".gguf"), peer.format))
+    else:
+        asked["model"] = str(_wide(model, work / "wide"))
     return Running(python, HERE / peer.driver, asked)
 
 
@@ -214,6 +216,12 @@ def _gguf(model: Path, file: Path, kind: str) -> Path:
         except UserError as error:
             raise NotRun(str(error)) from error
     return file
+
+
+def _wide(model: Path, folder: Path) -> Path:
+    from codegen25.export import stored
+
+    return stored.readable(model, folder, "f32")
 
 
 def rows(
