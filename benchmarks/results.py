@@ -39,6 +39,7 @@ CONTEXT = [
 ]  # fmt: skip
 MEMORY = ["--memory", "--shape", "default", "--shape", "97m", "--shape", "7b int4"]
 SERVE = ["--seconds", "300"]
+INT8 = ["--weights", "int8"]
 TYPING = ["--model", "default"]
 TYPING_97M = [
     "--model", "97m", "--files", "6", "--keystrokes", "20", "--peer-keystrokes", "3",
@@ -73,60 +74,9 @@ def sections(
     data = str(humaneval / INFILL)
     problems = humaneval / "HumanEval.jsonl.gz"
     infill = [*cli, "eval", "infill", "--data", data]
-    spans = [
-        *cli,
-        "eval",
-        "infill",
-        "--set",
-        "random-span-light",
-        "--data",
-        str(humaneval / SPANS),
-    ]
+    light = ["--set", "random-span-light", "--data", str(humaneval / SPANS)]
+    spans = [*cli, "eval", "infill", *light, *INT8]
     return {
-        "infilling": Section(
-            "Single-line infilling",
-            "Greedy, plain layout, the answer as emitted. 95 % intervals by bootstrap over the 164 "
-            "problems.",
-            f"codegen25 eval infill --data {INFILL}",
-            infill,
-        ),
-        "spans": Section(
-            "Spans within lines",
-            "Random spans, the cursor anywhere in a line; greedy, the answer as emitted.",
-            f"codegen25 eval infill --set random-span-light --data {SPANS}",
-            [*spans],
-        ),
-        "anchored": Section(
-            "The same, anchored at the line's start",
-            "The layout of the typing loop, in which a keystroke costs the tokens typed. Where a "
-            "cursor stands at a line's start, as in the single-line set, it is the plain layout.",
-            f"codegen25 eval infill --set random-span-light --data {SPANS} --layout anchored",
-            [*spans, "--layout", "anchored"],
-        ),
-        "suffix-first": Section(
-            "Single lines, suffix first",
-            "Anchored at the document's start.",
-            f"codegen25 eval infill --data {INFILL} --layout suffix_first",
-            [*infill, "--layout", "suffix_first"],
-        ),
-        "int8": Section(
-            "Single lines with int8 weights",
-            "What `complete` computes with on a CPU; the sections above are float32.",
-            f"codegen25 eval infill --data {INFILL} --weights int8",
-            [*infill, "--weights", "int8"],
-        ),
-        "int4": Section(
-            "Single lines with int4 weights",
-            "Half the memory again.",
-            f"codegen25 eval infill --data {INFILL} --weights int4",
-            [*infill, "--weights", "int4"],
-        ),
-        "floor": Section(
-            "The floor",
-            "What the empty string scores on the same tasks.",
-            f"codegen25 eval infill --data {INFILL} --floor",
-            [*cli, "eval", "infill", "--data", data, "--floor"],
-        ),
         "family": Section(
             "The family",
             "The shipped models beside what others published. The same command draws the figure "
@@ -144,6 +94,45 @@ def sections(
             "never saw; the rest is measured, some of it typed once more.",
             "python benchmarks/personal.py src/codegen25",
             [sys.executable, "benchmarks/personal.py", "src/codegen25"],
+        ),
+        "infilling": Section(
+            "Single-line infilling",
+            "Greedy, plain layout, the answer as emitted, int8 weights as `complete` has them on a "
+            "CPU. 95 % intervals by bootstrap over the 164 problems.",
+            f"codegen25 eval infill --data {INFILL} --weights int8",
+            [*infill, *INT8],
+        ),
+        "spans": Section(
+            "Spans within lines",
+            "Random spans, the cursor anywhere in a line; greedy, the answer as emitted.",
+            f"codegen25 eval infill --set random-span-light --data {SPANS} --weights int8",
+            spans,
+        ),
+        "anchored": Section(
+            "The same, anchored at the line's start",
+            "The layout of the typing loop, in which a keystroke costs the tokens typed. Where a "
+            "cursor stands at a line's start, as in the single-line set, it is the plain layout.",
+            f"codegen25 eval infill --set random-span-light --data {SPANS} --weights int8 "
+            "--layout anchored",
+            [*spans, "--layout", "anchored"],
+        ),
+        "suffix-first": Section(
+            "Single lines, suffix first",
+            "Anchored at the document's start.",
+            f"codegen25 eval infill --data {INFILL} --weights int8 --layout suffix_first",
+            [*infill, *INT8, "--layout", "suffix_first"],
+        ),
+        "int4": Section(
+            "Single lines with int4 weights",
+            "Half the memory again.",
+            f"codegen25 eval infill --data {INFILL} --weights int4",
+            [*infill, "--weights", "int4"],
+        ),
+        "floor": Section(
+            "The floor",
+            "What the empty string scores on the same tasks.",
+            f"codegen25 eval infill --data {INFILL} --floor",
+            [*cli, "eval", "infill", "--data", data, "--floor"],
         ),
         "latency": Section(
             "Latency",
