@@ -13,7 +13,6 @@ New models come with `--runs`, the folder of their stages as docs/recipe.md make
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import family_record
 import torch
 
 from codegen25 import checkpoint
@@ -29,7 +29,6 @@ from codegen25.data.shards import TextShard
 from codegen25.directory import FACTS
 from codegen25.errors import UserError
 from codegen25.evaluate import card, curve, report
-from codegen25.evaluate.generate import weights_sha256
 from codegen25.evaluate.report import folders
 from codegen25.models import resolve
 from codegen25.train import plot
@@ -53,9 +52,9 @@ SURE, KEYS = 0.2, 1500
 FEW, MANY = 20, 100
 """Samples of a problem, and those that pass@100 takes, of one model at one temperature."""
 RECORD = ROOT / "docs/family"
-KEPT = ("scores.json", "run.json")
-"""What the record has of an evaluation."""
 PASSED, KNOWN, OF = "pass_at_1", "family_bits_per_byte", "family_corpus"
+TASKS = "of_tasks"
+"""Of how many tasks a noted pass rate is, where a run's are not all of the same."""
 CONTEXT = 1024
 """Tokens of the rows in which all stages are compared."""
 PARTS = ("tables", "figure", "cards")
@@ -81,12 +80,11 @@ class Asked:
         return self.out / "-".join(parts)
 
     def known(self, model: str, name: str) -> Path | None:
-        """What the record has of an evaluation, if that is of the weights that are shipped."""
-        place = self.record / self.folder(model, name).name
-        if self.limit is not None or not all((place / each).is_file() for each in KEPT):
-            return None
-        noted = read_json(place / "run.json").get("weights_sha256")
-        return place if noted == weights_sha256(resolve(f"{NAME}-{model}")) else None
+        """What the record has of an evaluation, if that is of the weights that are shipped and was
+        asked the same."""
+        place, shipped = self.record / self.folder(model, name).name, resolve(f"{NAME}-{model}")
+        there = family_record.holds(place, self.evaluations(model)[name], shipped)
+        return place if there and self.limit is None else None
 
     def evaluations(self, model: str) -> dict[str, list[str]]:
         """What a model is asked, by the name of the run's folder: the arguments of `eval`."""
@@ -115,16 +113,18 @@ def scored(asked: Asked) -> dict[str, list[Path]]:
         for name in asked.evaluations(model)
         if not asked.known(model, name)
     ]
-    if due:
-        TextShard(asked.corpus, "heldout")  # a fault is said before hours of work
+    if due:  # faults are said before hours of work
+        TextShard(asked.corpus, "heldout")
+    for model, name in due:
+        if (asked.folder(model, name) / "scores.json").exists():
+            card.require_of(resolve(f"{NAME}-{model}"), folders.read(asked.folder(model, name)))
     for model, name in due:
         arguments, out = asked.evaluations(model)[name], asked.folder(model, name)
-        folder = resolve(f"{NAME}-{model}")
         if not (out / "scores.json").exists():
-            _eval([*arguments, "--model", str(folder), "--out", str(out)])
-        card.require_of(folder, folders.read(out))
+            folder = str(resolve(f"{NAME}-{model}"))
+            _eval([*arguments, "--model", folder, "--out", str(out)])
         if asked.limit is None:
-            _keep(out, asked.record / out.name)
+            family_record.keep_evaluation(out, arguments, asked.record / out.name)
     return {
         model: [
             asked.known(model, name) or asked.folder(model, name)
@@ -134,19 +134,12 @@ def scored(asked: Asked) -> dict[str, list[Path]]:
     }
 
 
-def _keep(out: Path, place: Path) -> None:
-    place.mkdir(parents=True, exist_ok=True)
-    for name in KEPT:
-        if (out / name).is_file():
-            shutil.copyfile(out / name, place / name)
-
-
 def noted(runs: Sequence[Path], asked: Asked) -> None:
     """Note in a run's log, once, how much infilling and how much of the corpus' held-out text each
     kept checkpoint knows that was looked at, or the run's model where none is kept: of all stages
     the same text in the same rows. A run without weights is a record, whose log has it."""
     for run in runs:
-        if not list(run.glob("*.safetensors")):
+        if not _has_weights(run):
             continue
         held, log = TextShard(asked.corpus, "heldout"), read(run / LOG)
         known = {e["step"] for e in log if e.get(OF) == held.sha256}
@@ -165,6 +158,19 @@ def noted(runs: Sequence[Path], asked: Asked) -> None:
                 _eval([*arguments, "--model", str(folder), "--log", str(run)])
 
 
+def _has_weights(run: Path) -> bool:
+    return any(run.glob("*.safetensors"))
+
+
+def _line(
+    axis: Any, log: Sequence[dict[str, Any]], measure: str, begun: float, how: str, color: str
+) -> None:
+    points = plot.points_of(log, measure)
+    scale = 100 if measure == PASSED else 1
+    across, up = [(begun + x) / 1e6 for x, _ in points], [scale * y for _, y in points]
+    axis.plot(across, up, how, color=color, markersize=3.5)
+
+
 def drawn(made: Sequence[Stage], out: Path) -> Path:
     """Figure 1: pass rate and bits per byte over the stages' tokens, ends of epochs dotted."""
     import matplotlib as mpl
@@ -175,14 +181,16 @@ def drawn(made: Sequence[Stage], out: Path) -> Path:
     figure, axes = plt.subplots(2, 1, figsize=(7, 6), layout="constrained", sharex=True)
     heads = {PASSED: "single-line infilling, pass@1, %", KNOWN: "held-out Python, bits per byte"}
     begun = 0.0
-    for stage in made:
+    for number, stage in enumerate(made):
         log = [dict(entry) for entry in stage.log if entry["step"] <= stage.facts["step"]]
         for axis, (measure, head) in zip(axes, heads.items(), strict=True):
-            scale = 100 if measure == PASSED else 1
-            points = [((begun + x) / 1e6, scale * y) for x, y in plot.points_of(log, measure)]
-            if points:
-                axis.plot(*zip(*points, strict=True), marker="o", markersize=3.5,
-                          label=stage.folder.name)  # fmt: skip
+            most = max((each.get(TASKS, 0) for each in log), default=0)
+            some = [e for e in log if measure == PASSED and e.get(TASKS, most) < most]
+            rest, color = [each for each in log if each not in some], f"C{number}"
+            _line(axis, some or rest, measure, begun, "o-", color)
+            if some:
+                _line(axis, rest, measure, begun, "D", color)
+            axis.plot([], [], "o-", color=color, markersize=3.5, label=stage.folder.name)
             for _, tokens in plot.epochs_of(log):
                 axis.axvline((begun + tokens) / 1e6, color="grey", linewidth=0.6, linestyle=":")
             axis.set_ylabel(head)
@@ -209,7 +217,7 @@ def _eval(arguments: Sequence[str]) -> None:
 def main(given: Sequence[str] | None = None) -> None:
     """Measure what is missing, then print, draw and write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=RECORD / "runs")
+    parser.add_argument("--runs", type=Path, help="Default: those of the record.")
     parser.add_argument("--humaneval", type=Path, default=Path("humaneval"))
     parser.add_argument("--corpus", type=Path, default=Path("corpus"))
     parser.add_argument("--out", type=Path, default=Path("runs/family"))
@@ -220,14 +228,14 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--record", type=Path, default=RECORD)
     options = parser.parse_args(given)
     asked = Asked(
-        options.runs, options.humaneval, options.corpus, options.out, options.samples,
-        options.limit, options.record,
+        options.runs or options.record / "runs", options.humaneval, options.corpus, options.out,
+        options.samples, options.limit, options.record,
     )  # fmt: skip
     try:  # faults are said before hours of work
         runs = [asked.runs / name for name in STAGES["mono"]]
         if options.limit is not None and "figure" in options.only:
             raise UserError("--limit goes with --only tables or cards: logs keep what is noted")
-        for model, names in STAGES.items() if "cards" in options.only else ():
+        for model, names in STAGES.items() if {"cards", "figure"} & set(options.only) else ():
             training = [asked.runs / name for name in names]
             card.require(resolve(f"{NAME}-{model}"), training)
         stages(runs)
@@ -236,6 +244,9 @@ def main(given: Sequence[str] | None = None) -> None:
         found = scored(asked) if {"tables", "cards"} & set(options.only) else {}
         if "figure" in options.only:
             noted(runs, asked)
+            for stage in stages([asked.runs / name for name in STAGES["instruct"]]):
+                if _has_weights(stage.folder):
+                    family_record.keep_run(stage, asked.record / "runs" / stage.folder.name)
             print(drawn(stages(runs), options.docs / "family"), file=sys.stderr)
         if "cards" in options.only:
             for model, names in STAGES.items():

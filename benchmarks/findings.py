@@ -22,15 +22,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from findings_record import LOOK, Entry, Record, alone
+
 from codegen25 import settings
-from codegen25.bench.table import conditions as machine
 from codegen25.config import read_json
 from codegen25.data.shards import TextShard
 from codegen25.errors import UserError
+from codegen25.evaluate.generate import weights_sha256
 from codegen25.evaluate.journal import write_json
 from codegen25.evaluate.lines import probe
 from codegen25.evaluate.report.text import insert
@@ -67,10 +68,9 @@ LINES = 256
 """Held-out lines that are asked for."""
 MOST = {"single-line": 64, "random-span-light": 96}
 """Tokens that an answer may have: more leave a context of 256 too little to read."""
+Ask = Callable[[], Mapping[str, float]]
 LEAST = 8
 """The same where the answers are not asked about."""
-LOOK = "look"
-"""Of what a record is that is no evaluation: the last look at held-out text."""
 RECORD = ROOT / "docs/findings.jsonl"
 
 
@@ -108,8 +108,7 @@ class Experiment:
 class Asked:
     """What the command line asks for; `limit` is of the tasks to infill, `humaneval` their place.
 
-    `overrides` are of all recipes, as of `--set`, and `positions` those that a model sees. `record`
-    is of all machines; of a first few tasks there is none.
+    `overrides` are of all recipes, as of `--set`, and `positions` those that a model sees.
     """
 
     corpus: Path
@@ -120,6 +119,11 @@ class Asked:
     overrides: Mapping[str, str]
     limit: int | None = None
     record: Path | None = None
+
+    @property
+    def kept(self) -> Path | None:
+        """The record; of a first few tasks there is none."""
+        return self.record if self.limit is None else None
 
 
 def names() -> list[str]:
@@ -156,10 +160,9 @@ def recipe_of(overrides: Mapping[str, str], seed: int, asked: Asked) -> Recipe:
 
 def folder_of(recipe: Recipe, asked: Asked) -> Path:
     """Where a recipe's model is kept: a hash of all that it depends on."""
-    fields = flat(dataclasses.asdict(recipe))
-    fields = {k: v for k, v in fields.items() if k.split(".")[0] not in FREE | PLACES}
-    data = TextShard(asked.corpus).sha256, Tokenizer.load(asked.tokenizer).sha256
-    key = hashlib.sha256(json.dumps([fields, data], sort_keys=True).encode())
+    texts = [TextShard(asked.corpus, split).sha256 for split in ("train", "heldout")]
+    data = [*texts, Tokenizer.load(asked.tokenizer).sha256]
+    key = hashlib.sha256(json.dumps([fields_of(recipe), data], sort_keys=True).encode())
     return asked.out / key.hexdigest()[:12]
 
 
@@ -195,38 +198,30 @@ def _report(progress: Progress) -> None:
         )  # fmt: skip
 
 
-def recorded(
-    recipe: Recipe, of: str, asked: Asked, make: Callable[[], Mapping[str, Any]]
-) -> dict[str, Any]:
-    """What the record has of a recipe's model, else what `make` finds, which goes there."""
-    if asked.record is None or asked.limit is not None:
-        return dict(make())
-    name = folder_of(recipe, asked).name
-    for line in asked.record.read_text().splitlines() if asked.record.exists() else ():
-        entry = json.loads(line)
-        if (entry["model"], entry["of"]) == (name, of):
-            return dict(entry["found"])
-    found = dict(make())
-    differs = changed(recipe)
-    made = machine(("torch",))
-    entry = {
-        "model": name, "of": of, "recipe": differs, "found": found,
-        "machine": made["machine"], "torch": made["versions"]["torch"],
-    }  # fmt: skip
-    with asked.record.open("a") as file:
-        file.write(json.dumps(entry) + "\n")
+def gathered(recipe: Recipe, asks: Mapping[str, Ask], asked: Asked) -> dict[str, Entry]:
+    """The look at held-out text and what is asked beside it, of one model: from the record, or from
+    the model, which is trained if anything is missing. One process at a time does that."""
+    folder, record = folder_of(recipe, asked), Record(asked.kept)
+    if known := record.whole(folder.name, asks):
+        return known
+    with alone(folder):
+        if known := record.whole(folder.name, asks):  # another process was at it
+            return known
+        seen, weights = trained(recipe, folder), weights_sha256(folder / "model")
+        look = record.look(folder.name)
+        if look is None or look["weights"] != weights:
+            look = record.add(folder.name, LOOK, weights, seen, recipe=fields_of(recipe))
+        found = {LOOK: look}
+        for of, ask in asks.items():
+            before = record.find(folder.name, of, weights)
+            found[of] = before or record.add(folder.name, of, weights, ask())
     return found
 
 
-def changed(recipe: Recipe) -> dict[str, Any]:
-    """What differs from the base, by dotted keys; but for places and how it is computed."""
-    usual = flat(dataclasses.asdict(recipes.load(BASE, {})))
-    mine = flat(dataclasses.asdict(recipe))
-    return {
-        key: value
-        for key, value in mine.items()
-        if value != usual[key] and key.split(".")[0] not in FREE | PLACES
-    }
+def fields_of(recipe: Recipe) -> dict[str, Any]:
+    """A recipe by dotted keys; but for places and how it is computed."""
+    fields = flat(dataclasses.asdict(recipe))
+    return {k: v for k, v in fields.items() if k.split(".")[0] not in FREE | PLACES}
 
 
 def infilled(folder: Path, holes: str, layout: str | None, asked: Asked) -> dict[str, float]:
@@ -260,38 +255,35 @@ def _evaluated(
     return {name: each["value"] for name, each in read_json(scores)["metrics"].items()}
 
 
-def measured(experiment: Experiment, arm: str, seed: int, asked: Asked) -> dict[str, float]:
+def measured(experiment: Experiment, arm: str, seed: int, asked: Asked) -> dict[str, Any]:
     """What an experiment asks of an arm's model of a seed, as far as the model can be asked it.
 
-    Beside the measures the model's `parameters` and `steps`.
+    Beside the measures the model's `parameters` and `steps`, and where they were `made`.
     """
     recipe = recipe_of(experiment.overrides(arm), seed, asked)
     folder = folder_of(recipe, asked)
     print(f"{arm}, seed {seed}: {folder}", file=sys.stderr, flush=True)
-
-    def evaluated(of: str, make: Callable[[], dict[str, float]]) -> dict[str, float]:
-        def found() -> dict[str, float]:
-            trained(recipe, folder)
-            kept = {*INFILL.values(), *LEFT_TO_RIGHT.values()}
-            return {name: value for name, value in make().items() if name in kept}
-
-        return recorded(recipe, of, asked, found)
-
-    look = recorded(recipe, LOOK, asked, lambda: trained(recipe, folder))
-    known = {name: look[key] for name, key in HELD_OUT.items() if key in look}
+    wanted: dict[str, tuple[Mapping[str, str], Ask]] = {}
     if infills(recipe) and set(experiment.measures) & INFILL.keys():
-        layout = experiment.arms[arm].get("layout")
-        of = "-".join(filter(None, (experiment.holes, layout)))
-        scores = evaluated(of, lambda: infilled(folder, experiment.holes, layout, asked))
-        known |= {name: scores[key] for name, key in INFILL.items() if key in scores}
+        holes, layout = experiment.holes, experiment.arms[arm].get("layout")
+        of = "-".join(filter(None, (holes, layout)))
+        wanted[of] = INFILL, lambda: infilled(folder, holes, layout, asked)
     if set(experiment.measures) & LEFT_TO_RIGHT.keys():
-        scores = evaluated("humaneval", lambda: continued(folder, asked))
-        known |= {name: scores[key] for name, key in LEFT_TO_RIGHT.items() if key in scores}
-    kept = {name: known[name] for name in experiment.measures if name in known}
-    return {**kept, "parameters": look["parameters"], "steps": look["steps"]}
+        wanted["humaneval"] = LEFT_TO_RIGHT, lambda: continued(folder, asked)
+    found = gathered(recipe, {of: ask for of, (_, ask) in wanted.items()}, asked)
+    known = {}
+    for of, names in {LOOK: HELD_OUT, **{of: names for of, (names, _) in wanted.items()}}.items():
+        values = found[of]["found"]
+        known |= {name: values[key] for name, key in names.items() if key in values}
+    look = found[LOOK]["found"]
+    return {
+        **{name: known[name] for name in experiment.measures if name in known},
+        "parameters": look["parameters"], "steps": look["steps"],
+        "made": {f"{each['machine']}, torch {each['torch']}" for each in found.values()},
+    }  # fmt: skip
 
 
-def table(experiment: Experiment, found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+def table(experiment: Experiment, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Means over seeds, and differences of the same seed, of what was `found` by arm.
 
     Where the arm to compare with has no such measure, the first that has it takes its place.
@@ -326,13 +318,12 @@ def shown(rate: Rate, measure: str, sign: str = "") -> str:
     return f"{mean}{unit}" + (f" [{low}, {high}]" if math.isfinite(rate.low) else "")
 
 
-def conditions(asked: Asked, found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+def conditions(asked: Asked, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """What the numbers depend on."""
     run = next(iter(found.values()))[0]
-    made = machine(("torch", "tokenizers"))
-    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    made = sorted(set().union(*(each["made"] for runs in found.values() for each in runs)))
     return (
-        f"{datetime.now(UTC).date()}; {made['machine']}, Python {made['python']}, {versions}; "
+        f"{'; '.join(made)}; "
         f"{run['parameters'] / 1e6:.2f} million parameters, "
         f"{run['steps']:,.0f} steps, {asked.positions:,} positions; seeds 0 to "
         f"{len(next(iter(found.values()))) - 1}, 95 % intervals over them (Student's t), "
@@ -343,13 +334,14 @@ def conditions(asked: Asked, found: Mapping[str, Sequence[Mapping[str, float]]])
 def run(name: str, seeds: int | None, asked: Asked, page: Path) -> None:
     """Do an experiment and put its table into the page."""
     experiment = load(name)
-    found: dict[str, list[dict[str, float]]] = {arm: [] for arm in experiment.arms}
+    found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in experiment.arms}
     for seed in range(seeds or experiment.seeds):
         for arm in experiment.arms:
             found[arm].append(measured(experiment, arm, seed, asked))
     text = f"{experiment.question}\n\n{table(experiment, found)}\n\n{conditions(asked, found)}"
     print(f"\n{text}\n", flush=True)
-    insert(page, name, text)
+    with alone(page.parent):
+        insert(page, name, text)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -374,6 +366,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             given.corpus, given.tokenizer, given.humaneval, given.out,
             int(given.positions), settings.pairs(given.given), given.limit, given.record,
         )  # fmt: skip
+        Record(asked.record)  # a fault is said before hours of training
         for name in given.names or names():
             run(name, given.seeds, asked, given.page)
     except UserError as error:

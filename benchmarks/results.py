@@ -81,7 +81,8 @@ def sections(
             "The family",
             "The shipped models beside what others published. The same command draws the figure "
             "and writes the models' cards.",
-            "python benchmarks/family.py --humaneval humaneval --corpus corpus",
+            "python benchmarks/family.py --humaneval humaneval --corpus corpus"
+            + (" --runs runs" if runs else ""),
             [
                 sys.executable, "benchmarks/family.py",
                 "--humaneval", str(humaneval), "--corpus", str(corpus),

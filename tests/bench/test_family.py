@@ -12,8 +12,9 @@ from bench_helpers import script
 from codegen25 import checkpoint
 from codegen25.data.shards import TextShard
 from codegen25.directory import FACTS
-from codegen25.evaluate import curve
+from codegen25.evaluate import card, curve
 from codegen25.evaluate.generate import weights_sha256
+from codegen25.models import resolve
 from codegen25.seal import SUMS
 from codegen25.train import recipe as recipes
 from codegen25.train.heldout import of_text
@@ -116,19 +117,21 @@ def test_the_record_is_enough_until_the_weights_are_others(
     cards = [(runs / names[-1] / "README.md").read_text() for names in family.STAGES.values()]
     for name in family.STAGES["instruct"]:  # the record of a run: no weights, their hash
         place = tmp_path / "record/runs" / name
-        place.mkdir(parents=True)
-        for each in (FACTS, LOG):
-            shutil.copyfile(runs / name / each, place / each)
-        (place / SUMS).write_text(json.dumps(init_sha256(runs / name)))
-    again = [*command, f"--runs={tmp_path / 'record/runs'}", f"--corpus={tmp_path / 'none'}"]
+        assert not list(place.glob("*.safetensors"))
+        assert not any("loss" in entry for entry in read(place / LOG))
+        assert json.loads((place / SUMS).read_text()) == init_sha256(runs / name)
+    again = [*command, f"--corpus={tmp_path / 'none'}"]
     family.main(again)
     assert capsys.readouterr().out == said and len(asked) == count
     others = [(runs / names[-1] / "README.md").read_text() for names in family.STAGES.values()]
     assert others == cards
-    noted = tmp_path / "record/mono-single-line/run.json"
-    noted.write_text(json.dumps({"weights_sha256": "of others"}))
-    with pytest.raises(SystemExit, match="no corpus"):  # it would be measured
-        family.main([*again, "--only", "tables"])
+    for name in ("run.json", "asked.json"):  # of other weights, or asked otherwise
+        noted = tmp_path / "record/mono-single-line" / name
+        before = noted.read_text()
+        noted.write_text(json.dumps({"weights_sha256": "of others"}))
+        with pytest.raises(SystemExit, match="no corpus"):  # it would be measured
+            family.main([*again, "--only", "tables"])
+        noted.write_text(before)
     (tmp_path / "record/runs/multi" / SUMS).write_text(json.dumps({"model.safetensors": "0"}))
     with pytest.raises(SystemExit, match="mono: did not start from the weights in"):
         family.main(again)
@@ -141,8 +144,9 @@ def test_a_trial_is_kept_apart_and_notes_nothing(
     command += [f"--corpus={corpus}"]
     family.main([*command, "--limit", "2", "--only", "tables"])
     count = len(asked)
+    assert not (tmp_path / "record").exists()
     family.main([*command, "--only", "tables"])
-    assert len(asked) == 2 * count
+    assert len(asked) == 2 * count and (tmp_path / "record").is_dir()
     with pytest.raises(SystemExit, match="--limit goes with"):
         family.main([*command, "--limit", "2"])
 
@@ -178,3 +182,19 @@ def test_a_stage_that_is_missing_is_named(runs: Path, tmp_path: Path) -> None:
     (runs / "mono").rename(runs / "other")
     with pytest.raises(SystemExit, match=r"family: .*mono"):
         family.main([f"--runs={runs}", f"--out={tmp_path / 'out'}", "--only", "figure"])
+
+
+def test_the_record_of_the_checkout_is_of_the_shipped_models() -> None:
+    runs = family.RECORD / "runs"
+    for model, names in family.STAGES.items():
+        made = card.require(resolve(f"{family.NAME}-{model}"), [runs / name for name in names])
+        for stage in made:
+            report = stage.corpus()
+            assert report is not None and report["splits"]["train"]["documents"] > 1000
+        assert stage.looks
+    asked = family.Asked(runs, Path(), Path(), Path(), family.FEW, None, family.RECORD)
+    evaluated = [(model, name) for model in family.STAGES for name in asked.evaluations(model)]
+    places = {asked.record / asked.folder(model, name).name for model, name in evaluated}
+    there = {path.parent for path in asked.record.glob("*/scores.json")}
+    known = {asked.known(model, name) for model, name in evaluated} - {None}
+    assert known == there <= places  # nothing of other weights, nothing asked otherwise

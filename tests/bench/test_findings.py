@@ -64,8 +64,9 @@ def test_every_arm_is_a_recipe_and_every_measure_known(name: str) -> None:
 
 
 def test_the_base_has_a_million_parameters() -> None:
-    shape = recipes.load(findings.BASE, NOWHERE).resolved(4096, "cpu").shape
-    assert 0.9e6 < shape.config(4096).parameters < 1.5e6
+    size = Tokenizer.load(findings.TOKENIZER).vocab_size
+    shape = recipes.load(findings.BASE, NOWHERE).resolved(size, "cpu").shape
+    assert size == 2048 and 0.8e6 < shape.config(size).parameters < 1.2e6
 
 
 def test_arms_see_as_many_positions_in_however_many_epochs(ask: Ask) -> None:
@@ -168,8 +169,44 @@ def test_an_experiment_from_nothing_to_the_page_and_again(
     assert page.read_text() == text and not asked.out.exists()
     entries = [json.loads(line) for line in asked.record.read_text().splitlines()]
     assert len(entries) == 8 and [e["of"] for e in entries[:2]] == ["look", "single-line"]
-    assert {e["recipe"].get("order", "reshuffled") for e in entries} == {"reshuffled", "identical"}
+    assert {e["recipe"]["order"] for e in entries[::2]} == {"reshuffled", "identical"}
     assert entries[1]["found"] == {"pass@1": 0.25} and entries[0]["found"]["steps"] == 4
+
+
+def test_an_evaluation_counts_of_its_weights_only(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "findings.jsonl"
+    asked = ask(2 * 4 * 128, record=path, overrides={**SMALL, "corruption.rate": "0.0"})
+    recipe = findings.recipe_of({}, 0, asked)
+    name = findings.folder_of(recipe, asked).name
+    elsewhere = {"model": name, "of": "look", "found": {"steps": 9}, "weights": "of another",
+                 "machine": "far away", "torch": "1"}  # fmt: skip
+    path.write_text(json.dumps(elsewhere) + "\n" + '{"model": "torn')
+    assert findings.gathered(recipe, {}, asked)["look"] == elsewhere  # enough for what is asked
+    found = findings.gathered(recipe, {"x": lambda: {"pass@1": 0.5}}, asked)
+    assert found["look"]["found"]["steps"] == 2  # both are of one model
+    assert found["x"]["weights"] == found["look"]["weights"] != "of another"
+
+    def twice() -> dict[str, float]:
+        raise AssertionError("asked again")
+
+    assert findings.gathered(recipe, {"x": twice}, asked) == found
+    trial = replace(asked, limit=1)
+    assert findings.gathered(recipe, {"x": dict}, trial)["x"]["found"] == {}
+    assert len(path.read_text().splitlines()) == 3
+    path.write_text("not JSON\n")
+    with pytest.raises(UserError, match=r"findings.jsonl:1: no record .* mend or delete"):
+        findings.gathered(recipe, {}, asked)
+    with pytest.raises(UserError, match=r"there is no folder .*; make it first"):
+        findings.gathered(recipe, {}, replace(asked, record=tmp_path / "none/x.jsonl"))
+
+
+def test_conditions_are_those_of_the_entries(ask: Ask) -> None:
+    run = {"parameters": 9e5, "steps": 4}
+    found = {"a": [{**run, "made": {"M, torch 1"}}], "b": [{**run, "made": {"N, torch 2"}}]}
+    said = findings.conditions(ask(2048), found)
+    assert said.startswith("M, torch 1; N, torch 2; 0.90 million")
 
 
 def test_a_run_that_was_stopped_goes_on(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,11 +52,16 @@ class Stage:
     def corpus(self) -> Mapping[str, Any] | None:
         """The report of its corpus, where that still lies where the recipe says, as seen from here
         or from beside the folder of the runs; of a record header and report are enough."""
+        folder = self.corpus_folder()
+        return None if folder is None else read_json(folder / REPORT)
+
+    def corpus_folder(self) -> Path | None:
+        """Where the report and header of its corpus are."""
         for place in (Path(), self.folder.resolve().parent.parent):
             folder = place / self.recipe["corpus"]
             there = (folder / REPORT).is_file() and (folder / HEADER).is_file()
             if there and _text_sha256(folder) == self.facts["corpus_sha256"]:
-                return read_json(folder / REPORT)
+                return folder
         return None
 
 
@@ -78,7 +83,7 @@ def stages(folders: Sequence[Path]) -> list[Stage]:
 
 def _weights_sha256(folder: Path) -> dict[str, str]:
     if not list(folder.glob("*.safetensors")) and (folder / SUMS).is_file():
-        return read_json(folder / SUMS)
+        return {k: v for k, v in read_json(folder / SUMS).items() if k.endswith(".safetensors")}
     return init_sha256(folder)
 
 

@@ -221,7 +221,10 @@ def _gguf(model: Path, file: Path, kind: str) -> Path:
 def _wide(model: Path, folder: Path) -> Path:
     from codegen25.export import stored
 
-    return stored.readable(model, folder, "f32")
+    try:
+        return stored.readable(model, folder, "f32")
+    except UserError as error:
+        raise NotRun(str(error)) from error
 
 
 def rows(

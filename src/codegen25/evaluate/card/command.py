@@ -77,4 +77,4 @@ def require_of(model: Path, measured: Run) -> None:
     """Refuse scores of other weights, as far as the run's conditions name them."""
     noted = measured.conditions.get("weights_sha256")
     if noted is not None and noted != weights_sha256(model):
-        raise UserError(f"{measured.folder}: scores of other weights than {model} has")
+        raise UserError(f"{measured.folder}: scores of other weights than {model} has; remove them")
