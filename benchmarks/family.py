@@ -47,8 +47,9 @@ STAGES = {
 INFILL = "HumanEval-SingleLineInfilling.jsonl.gz"
 PROBLEMS = "HumanEval.jsonl.gz"
 OF_PROBLEMS = ("humaneval", "by-instruction")
-SURE, KEYS = 0.2, 1500
-"""`sure` at pauses, where every key shows all; the requests of a file when every key asks."""
+SURE, PAUSES, KEYS = 0.2, 300, 1000
+"""`sure` at pauses, where every key shows all; the most requests of a file, when pauses ask and
+when every key does."""
 FEW, MANY = 20, 100
 """Samples of a problem, and those that pass@100 takes, of one model at one temperature."""
 RECORD = ROOT / "docs/family"
@@ -99,7 +100,8 @@ class Asked:
             many = ["-n", str(MANY), "--temperatures", "0.8", *limit]
             asked["humaneval-many"] = [*problems, *many]
             typing = ["typing", "--corpus", str(self.corpus), "--accept", "words"]
-            asked["typing-words"] = [*typing, "--sure", str(SURE), "--each", "6", *limit]
+            pauses = ["--limit", str(self.limit or PAUSES), "--sure", str(SURE)]
+            asked["typing-words"] = [*typing, "--each", "6", *pauses]
             keys = ["--limit", str(self.limit or KEYS), "--trigger", "every"]
             asked["every-key-words"] = [*typing, "--each", "2", *keys]
         return asked
