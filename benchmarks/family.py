@@ -47,11 +47,12 @@ STAGES = {
 INFILL = "HumanEval-SingleLineInfilling.jsonl.gz"
 PROBLEMS = "HumanEval.jsonl.gz"
 OF_PROBLEMS = ("humaneval", "by-instruction")
-SURE, PAUSES, KEYS = 0.2, 300, 1000
+SURE, PAUSES, KEYS = 0.2, 300, 400
 """`sure` at pauses, where every key shows all; the most requests of a file, when pauses ask and
 when every key does."""
-FEW, MANY = 20, 100
-"""Samples of a problem, and those that pass@100 takes, of one model at one temperature."""
+FEWEST, FEW, MANY = 10, 20, 100
+"""Samples of a problem: of the model that is no end in itself, of the others, and those that
+pass@100 takes, of one model at one temperature."""
 RECORD = ROOT / "docs/family"
 PASSED, KNOWN, OF = "pass_at_1", "family_bits_per_byte", "family_corpus"
 TASKS = "of_tasks"
@@ -73,10 +74,14 @@ class Asked:
     limit: int | None
     record: Path
 
+    def count(self, model: str) -> int:
+        """Samples of each of HumanEval's problems."""
+        return min(self.samples, FEWEST) if model == "multi" else self.samples
+
     def folder(self, model: str, name: str) -> Path:
         """Where a run is kept: of what is asked otherwise it is another."""
         parts = [model, name]
-        parts += [f"n{self.samples}"] if name in OF_PROBLEMS else []
+        parts += [f"n{self.count(model)}"] if name in OF_PROBLEMS else []
         parts += [f"first-{self.limit}"] if self.limit is not None else []
         return self.out / "-".join(parts)
 
@@ -91,7 +96,7 @@ class Asked:
         """What a model is asked, by the name of the run's folder: the arguments of `eval`."""
         limit = [] if self.limit is None else ["--limit", str(self.limit)]
         problems = ["humaneval", "--data", str(self.humaneval / PROBLEMS), "--weights", "int8"]
-        several = ["-n", str(self.samples), "--temperatures", "0.2,0.8", *limit]
+        several = ["-n", str(self.count(model)), "--temperatures", "0.2,0.8", *limit]
         infill = ["infill", "--data", str(self.humaneval / INFILL), "--weights", "int8", *limit]
         asked = {"humaneval": [*problems, *several], "single-line": infill}
         if model == "instruct":
