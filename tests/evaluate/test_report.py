@@ -460,3 +460,16 @@ def test_a_browser_shows_and_filters_it(page: Path, browser: Browser, width: int
     assert asked == {page.as_uri()}
     complaints = ("Log.entryAdded", "Runtime.exceptionThrown")
     assert not [event for event in browser.events if event.get("method") in complaints]
+
+
+def test_what_another_run_of_the_model_has_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    def made(name: str, model: str, metric: str, *notes: str) -> folders.Run:
+        scores = {"benchmark": "humaneval", "model": model, "metrics": {metric: {"value": 0.5}},
+                  "notes": list(notes)}  # fmt: skip
+        return folders.read(write(tmp_path / name, {"scores.json": scores}))
+
+    needs = "pass@100 needs 100 samples of every task; HumanEval/0 has 20"
+    runs = [made("few", "m", "pass@1", needs, "slow"), made("many", "m", "pass@100")]
+    assert tables.results("humaneval", runs).note.endswith("164 problems. m: slow.")
+    others = [runs[0], made("other", "n", "pass@100")]
+    assert f"m: {needs}." in tables.results("humaneval", others).note

@@ -108,12 +108,14 @@ def results(benchmark: str, runs: Sequence[Run]) -> Table:
 
 
 def _notes(runs: Sequence[Run]) -> list[str]:
-    """What the runs' scores say of themselves; of several runs with the model's name."""
+    """What the runs' scores say of themselves; of several runs with the model's name. That a metric
+    "needs" more is not said where another run of the model has it."""
+    measured = {(run.model, name) for run in runs for name in run.scores.get("metrics", {})}
     return [
         f"{run.model}: {note}." if len(runs) > 1 else f"{note[:1].upper()}{note[1:]}."
         for run in runs
         for note in run.scores.get("notes") or ()
-        if isinstance(note, str)
+        if isinstance(note, str) and (run.model, note.partition(" needs ")[0]) not in measured
     ]
 
 
