@@ -47,9 +47,8 @@ STAGES = {
 INFILL = "HumanEval-SingleLineInfilling.jsonl.gz"
 PROBLEMS = "HumanEval.jsonl.gz"
 OF_PROBLEMS = ("humaneval", "by-instruction")
-SURE, PAUSES, KEYS = 0.2, 300, 400
-"""`sure` at pauses, where every key shows all; the most requests of a file, when pauses ask and
-when every key does."""
+TYPED = ("--accept", "words", "--sure", "0.2", "--each", "3", "--limit", "200")
+"""How held-out files are typed once more: three of a repository, so many requests each."""
 FEWEST, FEW, MANY = 10, 20, 100
 """Samples of a problem: of the model that is no end in itself, of the others, and those that
 pass@100 takes, of one model at one temperature."""
@@ -104,11 +103,7 @@ class Asked:
         if model == "mono":
             many = ["-n", str(MANY), "--temperatures", "0.8", *limit]
             asked["humaneval-many"] = [*problems, *many]
-            typing = ["typing", "--corpus", str(self.corpus), "--accept", "words"]
-            pauses = ["--limit", str(self.limit or PAUSES), "--sure", str(SURE)]
-            asked["typing-words"] = [*typing, "--each", "6", *pauses]
-            keys = ["--limit", str(self.limit or KEYS), "--trigger", "every"]
-            asked["every-key-words"] = [*typing, "--each", "2", *keys]
+            asked["typing"] = ["typing", "--corpus", str(self.corpus), *TYPED, *limit]
         return asked
 
 
