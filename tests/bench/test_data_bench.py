@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from codegen25.bench import data, planted
 from codegen25.bench.command import run_data
-from codegen25.bench.dedup import ENGINES, near_dedup
+from codegen25.bench.dedup import ENGINES, near_dedup, row
 from codegen25.bench.table import markdown
 from codegen25.errors import UserError
 from codegen25.tokenizer import Tokenizer
@@ -35,6 +36,11 @@ def test_the_whole_pipeline_is_measured_as_a_process_of_its_own() -> None:
 def test_tokenisers_agree(corpus: Path, tokenizer: Tokenizer) -> None:
     rows = data.tokenising(SOURCE / "data", 0.05, tokenizer)
     assert {row["documents equal to ours"] for row in rows} == {rows[0]["documents"]}
+
+
+def test_a_clock_that_did_not_move_gives_no_rate() -> None:
+    found = row("ours", {"cpu": 0.0, "wall": 0.01}, 60, 0.25)
+    assert found["CPU s"] == 0.0 and math.isnan(found["docs/s"]) and math.isnan(found["MB/s"])
 
 
 def test_engines_that_are_absent_are_named() -> None:

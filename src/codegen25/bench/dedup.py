@@ -266,12 +266,13 @@ def row(engine: str, result: dict[str, Any], count: int, size: float) -> dict[st
     """A row of the table; without a peer, why."""
     missing = result.get("missing", "")
     seconds = result.get("cpu", float("nan"))
+    measured = seconds or float("nan")  # the clock of CPU time may not have moved
     versions = ", ".join(f"{name} {number}" for name, number in result.get("versions", {}).items())
     return {
         "engine": engine,
         "CPU s": seconds,
-        "docs/s": count / seconds,
-        "MB/s": size / seconds,
+        "docs/s": count / measured,
+        "MB/s": size / measured,
         "recall % (J .7-.8, .8-.9, .9-1, all)": ", ".join(
             f"{100 * value:.1f}" for value in result.get("recall", {}).values()
         ),
