@@ -47,8 +47,11 @@ STAGES = {
 INFILL = "HumanEval-SingleLineInfilling.jsonl.gz"
 PROBLEMS = "HumanEval.jsonl.gz"
 OF_PROBLEMS = ("humaneval", "by-instruction")
-TYPED = ("--accept", "words", "--sure", "0.2", "--each", "3", "--limit", "200")
+TYPED = ("--accept", "words", "--each", "3", "--limit", "200")
 """How held-out files are typed once more: three of a repository, so many requests each."""
+SURE = ("--sure", "0.2")
+EDITOR = ("--layout", "anchored")
+"""The layout in which editors are answered; everything is shown."""
 FEWEST, FEW, MANY = 10, 20, 100
 """Samples of a problem: of the model that is no end in itself, of the others, and those that
 pass@100 takes, of one model at one temperature."""
@@ -103,7 +106,8 @@ class Asked:
         if model == "mono":
             many = ["-n", str(MANY), "--temperatures", "0.8", *limit]
             asked["humaneval-many"] = [*problems, *many]
-            asked["typing"] = ["typing", "--corpus", str(self.corpus), *TYPED, *limit]
+            typing = ["typing", "--corpus", str(self.corpus), *TYPED, *limit]
+            asked |= {"typing": [*typing, *SURE], "typing-editor": [*typing, *EDITOR]}
         return asked
 
 
