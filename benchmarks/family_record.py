@@ -47,7 +47,7 @@ def keep_evaluation(out: Path, arguments: Sequence[str], place: Path) -> None:
 
 
 def keep_run(stage: Stage, place: Path) -> None:
-    """Take over a training run, and what there is of its corpus beside the folder of the runs."""
+    """Take over a training run, and header and report of a corpus that stands beside the runs."""
     ends = [
         next(e for e in stage.log if e.get("epoch", 0) >= number)
         for number, _ in plot.epochs_of([dict(each) for each in stage.log])
@@ -63,7 +63,7 @@ def keep_run(stage: Stage, place: Path) -> None:
 
     _whole(place, write)
     corpus, name = stage.corpus_folder(), Path(stage.recipe["corpus"])
-    if corpus is not None and not name.is_absolute():
+    if corpus is not None and len(name.parts) == 1 and name.name not in ("", "..", "runs"):
 
         def report(folder: Path) -> None:
             for each in (HEADER, REPORT):

@@ -197,4 +197,4 @@ def test_the_record_of_the_checkout_is_of_the_shipped_models() -> None:
     places = {asked.record / asked.folder(model, name).name for model, name in evaluated}
     there = {path.parent for path in asked.record.glob("*/scores.json")}
     known = {asked.known(model, name) for model, name in evaluated} - {None}
-    assert known == there <= places  # nothing of other weights, nothing asked otherwise
+    assert known == there == places  # nothing of other weights, nothing asked otherwise
