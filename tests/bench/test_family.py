@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,26 @@ def test_the_record_of_the_checkout_is_of_the_shipped_models() -> None:
     there = {path.parent for path in asked.record.glob("*/scores.json")}
     known = {asked.known(model, name) for model, name in evaluated} - {None}
     assert known == there == places  # nothing of other weights, nothing asked otherwise
+
+
+@pytest.mark.parametrize(("name", "kept"), [("corpus", True), (".", False), ("../other", False)])
+def test_a_corpus_beside_the_runs_is_kept_by_its_report(
+    runs: Path, corpus: Path, tmp_path: Path, name: str, kept: bool
+) -> None:
+    (stage,) = family.stages([runs / "multi"])
+    place = tmp_path / name
+    place.mkdir(exist_ok=True)
+    for each in ("corpus.json", "report.json"):
+        shutil.copyfile(corpus / each, place / each)
+    recipe = {**stage.facts["recipe"], "corpus": name}
+    beside = replace(stage, facts={**stage.facts, "recipe": recipe})
+    assert beside.corpus() is not None  # of a header and a report alone
+    record = tmp_path / "at/record"
+    family.family_record.keep_run(beside, record / "runs/multi")
+    (again,) = family.stages([record / "runs/multi"])
+    assert again.facts == stage.facts
+    found = {path.relative_to(tmp_path / "at").as_posix() for path in record.rglob("*.json")}
+    mine = {f"record/runs/multi/{each}" for each in (FACTS, SUMS)}
+    report = {f"record/corpus/{each}" for each in ("corpus.json", "report.json")}
+    assert found == mine | (report if kept else set())
+    assert not (tmp_path / "at/other").exists()
