@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -159,6 +160,31 @@ def test_answers_are_marked_from_the_separator_to_the_end_of_the_document(rows: 
         assert not answers[len(expected) :].any()
         marked += int(answers.sum())
     assert marked
+
+
+def test_of_a_row_without_room_spans_are_put_back(shard: TextShard, tokenizer: Tokenizer) -> None:
+    many = Corruption(rate=1.0, mask_ratio=(0.4, 0.5), max_spans=24, whole_lines=0, line_end=0)
+    roomy, tight = (Rows(shard, tokenizer, LENGTH, many, 1, window=w) for w in (0, 48))
+    room = dict.fromkeys(("all", "some"), 0)
+    for rows in (roomy, tight):
+        for row in range(len(rows)):
+            drawn = [
+                rows._draft(piece, Random(f"1/0/{row}/{k}"))
+                for k, piece in enumerate(rows._pieces(row))
+            ]
+            wanted = [draft and draft.corrupted for draft in drawn]
+            length = sum(
+                len(rows._ids(*each)) for each in zip(drawn, rows._pieces(row), strict=True)
+            )
+            made = [corrupted for corrupted, _ in rows.corrupted(row, 0)]
+            fits = length <= LENGTH + 1
+            assert (made == wanted) == fits
+            if not fits:  # nothing but spans gave way
+                texts = [shard.slice(p.start, p.end) for p in rows._pieces(row)]
+                assert all(c is None or restore(c) == t for c, t in zip(made, texts, strict=True))
+                assert len(rows.ids(row, 0)) == sum(len(ids) for _, ids in rows.corrupted(row, 0))
+            room["all" if fits else "some"] += 1
+    assert min(room.values()) > 3
 
 
 @given(st.integers(1, 50), st.integers(0, 9))

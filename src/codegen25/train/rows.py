@@ -7,10 +7,11 @@ epoch e, and its corruption, follow from (seed, e, i).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,19 @@ from codegen25.train.objective import IGNORE, Objective
 from codegen25.train.table import Piece, stored
 
 _CONTINUATION = frozenset(bytes([byte]) for byte in range(0x80, 0xC0))
+
+
+class _Draft(NamedTuple):
+    """A piece as it was drawn: where its source starts, its spans, and the alias if it has one."""
+
+    body: int
+    corrupted: Corrupted
+    alias: int | None
+
+    def fewer(self, rng: Random) -> _Draft | None:
+        """Half of the spans, the others put back; None where none would be left."""
+        corrupted = _fewer(self.corrupted, rng)
+        return self._replace(corrupted=corrupted) if corrupted else None
 
 
 class Rows:
@@ -100,14 +114,31 @@ class Rows:
     def corrupted(self, index: int, epoch: int) -> Iterator[tuple[Corrupted | None, list[int]]]:
         """The pieces of a row as an epoch sees them, None for one left causal, with their ids."""
         pieces = self._pieces(index)
-        causal = [self._causal(piece) for piece in pieces]
-        room = self.length + 1 - sum(map(len, causal))
-        for k, (piece, plain) in enumerate(zip(pieces, causal, strict=True)):
-            shown = 0 if self.objective.frozen else epoch
-            rng = Random(f"{self.seed}/{shown}/{index}/{k}")
-            corrupted, ids = self._corrupt(piece, rng, room + len(plain)) or (None, plain)
-            room -= len(ids) - len(plain)
-            yield corrupted, ids
+        shown = 0 if self.objective.frozen else epoch
+        rngs = [Random(f"{self.seed}/{shown}/{index}/{k}") for k in range(len(pieces))]
+        drafts = list(map(self._draft, pieces, rngs))
+        parts = list(map(self._ids, drafts, pieces))
+        room = self.length + 1 - sum(map(len, parts))
+        if room < 0:  # most rows have room: of those the plain ids are not needed
+            self._fit(pieces, rngs, drafts, parts)
+        for draft, ids in zip(drafts, parts, strict=True):
+            yield draft and draft.corrupted, ids
+
+    def _fit(
+        self, pieces: Sequence[Piece], rngs: Sequence[Random], drafts: list[_Draft | None],
+        parts: list[list[int]],
+    ) -> None:  # fmt: skip
+        """Put spans back, in the pieces' order, until each leaves room for the others as plain."""
+        lengths = [
+            len(self._causal(piece) if draft else ids)
+            for piece, draft, ids in zip(pieces, drafts, parts, strict=True)
+        ]
+        room = self.length + 1 - sum(lengths)
+        for k, (piece, rng, plain) in enumerate(zip(pieces, rngs, lengths, strict=True)):
+            while (draft := drafts[k]) and len(parts[k]) > room + plain:
+                drafts[k] = draft.fewer(rng)
+                parts[k] = self._ids(drafts[k], piece)
+            room -= len(parts[k]) - plain
 
     def _causal(self, piece: Piece) -> list[int]:
         ids = self._marked(piece.start, piece.end)
@@ -119,26 +150,25 @@ class Rows:
             self.shard.raw(start, end), self.shard.marks(start, end), self.tokenizer
         )
 
-    def _corrupt(self, piece: Piece, rng: Random, room: int) -> tuple[Corrupted, list[int]] | None:
-        """The corrupted piece, with fewer spans if `room` asks for it, or None for causal.
+    def _draft(self, piece: Piece, rng: Random) -> _Draft | None:
+        """What becomes of a piece that there is room for, or None for causal.
 
         A metadata header stays in front as it is; other records, commits say, are never corrupted.
         """
         body = None if self.objective.kind == "causal" else _body(self.shard, piece)
         if body is None:
             return None
-        header = self._marked(piece.start, body)
         most = 1 if self.fim else min(self.corruption.max_spans, len(self.sentinels.masks))
         text, borders = self.shard.slice(body, piece.end), self.tokenizer.borders
         corrupted = corrupt(text, rng, self.corruption, most, borders)
         share = self.corruption.alias
         alias = self.alias if share and rng.random() < share else None
-        while corrupted is not None:
-            ids = header + self._encode(corrupted, alias)
-            if len(ids) <= room:
-                return corrupted, ids
-            corrupted = _fewer(corrupted, rng)
-        return None
+        return _Draft(body, corrupted, alias) if corrupted else None
+
+    def _ids(self, draft: _Draft | None, piece: Piece) -> list[int]:
+        if draft is None:
+            return self._causal(piece)
+        return self._marked(piece.start, draft.body) + self._encode(draft.corrupted, draft.alias)
 
     def _encode(self, corrupted: Corrupted, alias: int | None) -> list[int]:
         if self.fim is None:
