@@ -1,7 +1,7 @@
 """Experiments on the findings of CodeGen2.5, with small models: docs/findings.md.
 
 python benchmarks/findings.py [NAME…] --corpus FOLDER --humaneval FOLDER [--tokenizer FILE]
-    [--out runs/findings] [--positions 3e6] [--seeds N] [--set KEY=VALUE …] [--record FILE]
+    [--out runs/findings] [--positions 1.5e6] [--seeds N] [--set KEY=VALUE …] [--record FILE]
 
 Each file of recipes/findings but `base` is an experiment: its arms, recipes that differ in what the
 file says, are trained from several seeds and measured, and the table goes into the page. A model is
@@ -352,7 +352,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokenizer", type=Path, default=TOKENIZER)
     parser.add_argument("--humaneval", type=Path, default=Path("humaneval"))
     parser.add_argument("--out", type=Path, default=Path("runs/findings"))
-    parser.add_argument("--positions", type=float, default=3e6, help="That each model sees.")
+    parser.add_argument("--positions", type=float, default=1.5e6, help="That each model sees.")
     parser.add_argument("--seeds", type=int, help="Default: as the experiment says.")
     parser.add_argument("--limit", type=int, help="Only the first tasks to infill, to try it.")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="given")
