@@ -312,9 +312,13 @@ def table(experiment: Experiment, found: Mapping[str, Sequence[Mapping[str, Any]
 
 
 def shown(rate: Rate, measure: str, sign: str = "") -> str:
-    """Bits as they are, rates in percent, the interval only where there is one."""
+    """Bits as they are, rates in percent, the interval only where there is one, that of a rate
+    from 0 to 100."""
     scale, form, unit = (1, f"{sign}.4f", "") if measure in PLAIN else (100, f"{sign}.1f", " %")
-    mean, low, high = (format(scale * each, form) for each in (rate.value, rate.low, rate.high))
+    ends = rate.low, rate.high
+    if not sign and measure not in PLAIN:
+        ends = max(rate.low, 0.0), min(rate.high, 1.0)
+    mean, low, high = (format(scale * each, form) for each in (rate.value, *ends))
     return f"{mean}{unit}" + (f" [{low}, {high}]" if math.isfinite(rate.low) else "")
 
 

@@ -12,6 +12,7 @@ from bench_helpers import script
 
 from codegen25.errors import UserError
 from codegen25.evaluate.report.text import inserted
+from codegen25.evaluate.statistics import Rate
 from codegen25.sample.engine import Engine
 from codegen25.tokenizer import Tokenizer
 from codegen25.train import recipe as recipes
@@ -128,6 +129,13 @@ def test_means_and_differences_by_hand() -> None:
     assert f"| {bits} | more | | +0.2000 [-0.2303, +0.6303] | |" in findings.table(crossed, found)
     alone = findings.table(experiment, {arm: runs[:1] for arm, runs in found.items()})
     assert "| c | 20.0 % | -10.0 % | b |" in alone
+
+
+def test_an_interval_of_a_rate_stays_within_it() -> None:
+    wide = Rate(0.5, -0.7, 1.7)
+    assert findings.shown(wide, "pass@1") == "50.0 % [0.0, 100.0]"
+    assert findings.shown(wide, "pass@1", "+") == "+50.0 % [-70.0, +170.0]"
+    assert findings.shown(wide, findings.BITS) == "0.5000 [-0.7000, 1.7000]"
 
 
 def test_a_page_without_the_marks_is_refused() -> None:
