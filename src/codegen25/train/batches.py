@@ -94,8 +94,8 @@ class Ahead:
     """Batches by step, the next ones composed meanwhile by `workers` processes.
 
     Batches are a function of the step, so that nothing of this is state: a run that goes on
-    composes the same ones. A process composes some hundred thousand tokens a second, a GPU takes a
-    million.
+    composes the same ones. A process composes hundreds of thousands of tokens a second, a GPU takes
+    a million.
     """
 
     def __init__(self, compose: Callable[[int], Batch], end: int, workers: int = 1) -> None:

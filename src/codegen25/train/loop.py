@@ -207,7 +207,7 @@ class Trainer:
             return losses(self.model, inputs, targets, weights, z_loss, documents, self.angles)
 
     def train_step(self) -> Step:
-        """One optimizer step over all ranks."""
+        """One optimizer step over all ranks. After a UserError the trainer is spent: `run` ends."""
         batch = self.ahead(self.step) if self.ahead else self.batch(self.step)
         count, weight, source = self.world.sum(
             int((batch.targets != IGNORE).sum()), float(batch.weights.sum()), batch.source_bytes

@@ -128,7 +128,7 @@ class Rows:
         self, pieces: Sequence[Piece], rngs: Sequence[Random], drafts: list[_Draft | None],
         parts: list[list[int]],
     ) -> None:  # fmt: skip
-        """Put spans back, in the pieces' order, until each leaves room for the others as plain."""
+        """Put spans back, in the pieces' order, until each leaves those after it room as plain."""
         lengths = [
             len(self._causal(piece) if draft else ids)
             for piece, draft, ids in zip(pieces, drafts, parts, strict=True)
