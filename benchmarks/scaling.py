@@ -29,7 +29,7 @@ from codegen25.tokenizer import Tokenizer
 from codegen25.train.log import LOG, TEXT, read
 from codegen25.train.recipe import Recipe
 
-SIZES = {"1m": (2, 128), "2m": (3, 192), "4m": (4, 256), "9m": (6, 320)}
+SIZES = {"0.3m": (2, 64), "1m": (2, 128), "2m": (3, 192), "4m": (4, 256), "9m": (6, 320)}
 """Blocks and width by name."""
 COOLDOWN, LOOKS = 0.2, 24
 EXPONENTS = np.arange(0.05, 1.25, 0.05)
