@@ -39,6 +39,12 @@ def test_more_compute_wants_a_larger_model_and_more_text() -> None:
         assert law.bits(small.weights * factor, small.positions / factor) >= small.bits
 
 
+def test_an_exponent_at_an_end_of_those_tried_is_said() -> None:
+    assert scaling.Law(0.4, 30.0, 0.35, 60.0, 0.3).caveat == ""
+    assert "exponent of N lies" in scaling.Law(0.4, 30.0, scaling.EXPONENTS[-1], 60.0, 0.3).caveat
+    assert "of N and D" in scaling.Law(0.4, 30.0, scaling.EXPONENTS[0], 60.0, 0.05).caveat
+
+
 def test_what_does_not_fall_is_no_law() -> None:
     rising = [scaling.Look(n, d, n * 1e-6 + d * 1e-6) for n in (1e6, 2e6) for d in (1e6, 2e6, 4e6)]
     with pytest.raises(UserError, match="no law"):
