@@ -207,7 +207,7 @@ class Trainer:
             return losses(self.model, inputs, targets, weights, z_loss, documents, self.angles)
 
     def train_step(self) -> Step:
-        """One optimizer step over all ranks. After a UserError the trainer is spent: `run` ends."""
+        """One optimizer step over all ranks."""
         batch = self.ahead(self.step) if self.ahead else self.batch(self.step)
         count, weight, source = self.world.sum(
             int((batch.targets != IGNORE).sum()), float(batch.weights.sum()), batch.source_bytes
@@ -218,9 +218,19 @@ class Trainer:
             weighted, plain = self.loss(*part)
             (weighted / weight).backward()
             parts.append(plain.detach())
+        (total,) = self.world.sum(sum(torch.stack(parts).tolist()))
+        if not math.isfinite(total):
+            raise UserError(
+                f"the loss is {total} at step {self.step}; {self._last_good()}; lower the learning "
+                f"rates or look at that batch (rows {self._row_names()})"
+            )
         parallel.sum_gradients(self.model, self.world)
-        bound = self.recipe.optimizer.clip or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), bound)
+        norm = self._clip()
+        if not math.isfinite(norm):
+            raise UserError(
+                f"the gradient's norm is {norm} at step {self.step}; {self._last_good()}; lower "
+                f"the learning rates or look at that batch (rows {self._row_names()})"
+            )
         factor = self.recipe.schedule.factor(self.step, self.steps)
         for each in self.optimizers:
             for group in each.param_groups:
@@ -230,19 +240,14 @@ class Trainer:
         decay = average_decay(self.recipe.ema, self.step)
         for name, parameter in self.model.named_parameters() if self.average else ():
             self.average[name].lerp_(parameter.detach(), 1 - decay)
-        # Asked last: until here nothing waited for a GPU. A step that is refused is never saved.
-        (total,) = self.world.sum(sum(torch.stack(parts).tolist()))
-        self._require_finite("loss", total)
-        self._require_finite("gradient's norm", before := float(parallel.whole(norm)))
         self.step += 1
-        return Step(total, int(count), int(source), before, factor)
+        return Step(total, int(count), int(source), norm, factor)
 
-    def _require_finite(self, name: str, value: float) -> None:
-        if not math.isfinite(value):
-            raise UserError(
-                f"the {name} is {value} at step {self.step}; {self._last_good()}; lower the "
-                f"learning rates or look at that batch (rows {self._row_names()})"
-            )
+    def _clip(self) -> float:
+        """Bound the gradients' norm; the norm before comes back."""
+        bound = self.recipe.optimizer.clip or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), bound)
+        return float(parallel.whole(norm))
 
     def _row_names(self) -> str:
         recipe = self.recipe
